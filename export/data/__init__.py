@@ -1,0 +1,1 @@
+"""Scenes, camera responses and degradations: from a spectral image to a training pair."""

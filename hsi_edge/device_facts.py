@@ -1,0 +1,52 @@
+"""What was found out about a model on this device, remembered from one start to the next.
+
+One small JSON file per user, at `$HSI_EDGE_CACHE`, or `$XDG_CACHE_HOME/hsi-edge`, or `~/.cache/hsi-edge`. It may be
+deleted at any time. Where it cannot be written (a read-only device), nothing is remembered and all else works.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from hsi_edge.errors import OutputError
+from hsi_edge.io.atomic import atomic_path
+
+_log = logging.getLogger(__name__)
+
+
+def facts_file() -> Path:
+    """Where the facts lie."""
+    if folder := os.environ.get("HSI_EDGE_CACHE"):
+        return Path(folder) / "devices.json"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "hsi-edge" / "devices.json"
+
+
+def recall(key: str) -> dict[str, Any]:
+    """The facts under a key; empty where nothing is known, or the file is unreadable."""
+    facts = _read().get(key)
+    return facts if isinstance(facts, dict) else {}
+
+
+def remember(key: str, facts: dict[str, Any]) -> None:
+    """Replace the facts under a key."""
+    everything = _read() | {key: facts}
+    path = facts_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as partial:
+            partial.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+    except (OSError, OutputError) as err:
+        _log.warning("what was measured on this device cannot be remembered, so it is measured at each start: %s", err)
+
+
+def _read() -> dict[str, Any]:
+    try:
+        facts = json.loads(facts_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}

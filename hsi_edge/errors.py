@@ -1,0 +1,50 @@
+"""Every error that this package raises on purpose; the root is `HSIEdgeError`."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class HSIEdgeError(Exception):
+    """Root of all errors of this package."""
+
+
+class InputError(HSIEdgeError, ValueError):
+    """A caller's array, cube, file or argument is not what was wanted."""
+
+
+class ManifestError(HSIEdgeError):
+    """A model bundle is damaged, unsafe, or of a kind that this version does not know."""
+
+
+class EngineLoadError(HSIEdgeError):
+    """A backend could not load or run the graph, or its golden replay went wrong."""
+
+
+class OutputError(HSIEdgeError):
+    """A result could not be written; what lay at its place before is untouched."""
+
+
+class TilingError(HSIEdgeError, ValueError):
+    """A frame cannot be cut as asked."""
+
+
+class MissingPackageError(HSIEdgeError, ImportError):
+    """An optional package is needed for what was asked and is not installed."""
+
+
+def require(module: str, *, feature: str, extra: str) -> ModuleType:
+    """Import a heavy or optional package on use.
+
+    Raises:
+        MissingPackageError: Names the package, the feature that wanted it and the install command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as err:
+        package = module.split(".")[0]
+        raise MissingPackageError(
+            f"{feature} needs the package '{package}', which cannot be imported ({err}). "
+            f"Install it with: pip install 'hsi-edge[{extra}]'"
+        ) from err

@@ -1,0 +1,378 @@
+"""The manifest of a model bundle: what a model is, takes and gives, checked when it is made or read.
+
+`parse_manifest` and `dump_manifest` go between `manifest.yaml` and `Manifest`.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+from hsi_edge.cube import Quantity
+from hsi_edge.errors import ManifestError
+from hsi_edge.records import plain_from_record, plain_from_yaml, record_from_plain, yaml_from_plain
+
+SCHEMA = 1
+MAX_MANIFEST_BYTES = 1 << 20
+# ONNX files end at 2 GiB; the networks here have a few MiB.
+MAX_BUNDLE_BYTES = 2 << 30
+# Tools write into these folders after the bundle is made (engines are built on the device), so the manifest cannot
+# list what lies in them.
+OPEN_FOLDERS = ("engines", "report")
+
+Task = Literal["fusion", "single"]
+Scaling = Literal["unit", "frame_peak"]
+Base = Literal["bilinear", "bicubic", "regression"]
+StatisticsMode = Literal["whole", "exact", "reduced", "sampled", "previous"]
+GraphPrecision = Literal["fp32", "fp16", "int8"]
+Row = Mapping[str, str | int | float]
+
+
+def _want(ok: bool, key: str, value: object, wanted: str) -> None:
+    if not ok:
+        raise ManifestError(f"{key} is {reprlib.repr(value)}; wanted {wanted}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bands:
+    """The spectral bands that a model takes and gives.
+
+    Attributes:
+        wavelengths_nm: Band centres, ascending. Empty: any bands, any number (only a model without a graph).
+        fwhm_nm: Band widths, one per band, or empty.
+        tolerance_nm: How far a sensor's band centre may lie from the model's.
+    """
+
+    wavelengths_nm: tuple[float, ...] = ()
+    fwhm_nm: tuple[float, ...] = ()
+    tolerance_nm: float = 5.0
+
+    def __post_init__(self) -> None:
+        for index, (low, high) in enumerate(pairwise((0.0, *self.wavelengths_nm))):
+            _want(low < high, f"bands.wavelengths_nm[{index}]", high, f"more than {low:g}: positive, ascending")
+        counts = (0, len(self.wavelengths_nm))
+        _want(len(self.fwhm_nm) in counts, "the length of bands.fwhm_nm", len(self.fwhm_nm), f"0 or {counts[1]}")
+        _want(all(width > 0 for width in self.fwhm_nm), "bands.fwhm_nm", self.fwhm_nm, "positive widths")
+        _want(self.tolerance_nm > 0, "bands.tolerance_nm", self.tolerance_nm, "a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Msi:
+    """The HR-MSI that a fusion model takes.
+
+    Attributes:
+        bands: Number of bands; 0 for task `single`, and for a fusion model without a graph that takes any number.
+        names: One name per band, or empty.
+        srf: `(msi_bands, bands)`, rows sum to 1; empty: any response.
+    """
+
+    bands: int
+    names: tuple[str, ...] = ()
+    srf: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        _want(self.bands >= 0, "msi.bands", self.bands, "0 or more")
+        for key, items in (("msi.names", self.names), ("msi.srf", self.srf)):
+            _want(len(items) in (0, self.bands), f"the length of {key}", len(items), f"0 or msi.bands ({self.bands})")
+        for index, row in enumerate(self.srf):
+            _want(abs(sum(row) - 1) < 1e-4, f"the sum of msi.srf[{index}]", sum(row), "1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What the numbers in the inputs may be, and how they are scaled for the network.
+
+    `unit` takes floats as given and divides integers by their type's largest value. `frame_peak` divides by the frame's
+    99.9th percentile, and the output is multiplied by it again.
+
+    Attributes:
+        quantities: The accepted quantities of the LR-HSI; a cube of another one is refused.
+        lr_scaling: Of the LR-HSI.
+        msi_scaling: Of the HR-MSI.
+    """
+
+    quantities: tuple[Quantity, ...]
+    lr_scaling: Scaling
+    msi_scaling: Scaling = "unit"
+
+    def __post_init__(self) -> None:
+        once = 0 < len(self.quantities) == len(set(self.quantities))
+        _want(once, "input.quantities", self.quantities, "at least one quantity, each once")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """How a frame may be cut, in LR pixels.
+
+    Attributes:
+        halo_lr: Margin per side that makes a tile's core exact, from the receptive field.
+        alignment_lr: Tile origins and sizes are multiples of this.
+        min_lr: Smallest side of a frame.
+        max_tile_lr: Largest side of a tile with its halo; 0 is no limit.
+        bytes_per_px: Memory that the FP32 graph takes per HR pixel of a tile, measured at export; 0 without a graph.
+    """
+
+    halo_lr: int
+    alignment_lr: int = 1
+    min_lr: int = 1
+    max_tile_lr: int = 0
+    bytes_per_px: int = 0
+
+    def __post_init__(self) -> None:
+        _want(self.halo_lr >= 0, "tiling.halo_lr", self.halo_lr, "0 or more")
+        _want(self.alignment_lr >= 1, "tiling.alignment_lr", self.alignment_lr, "1 or more")
+        _want(self.min_lr >= 1, "tiling.min_lr", self.min_lr, "1 or more")
+        _want(self.bytes_per_px >= 0, "tiling.bytes_per_px", self.bytes_per_px, "0 or more")
+        least = max(2 * self.halo_lr + self.alignment_lr, self.min_lr)
+        fits = self.max_tile_lr == 0 or self.max_tile_lr >= least
+        _want(fits, "tiling.max_tile_lr", self.max_tile_lr, f"0 (no limit), or {least} or more to hold the two halos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """The statistics over the whole frame that a network uses, such as PZRes-Net's feature means.
+
+    Attributes:
+        modes: Where they may come from: `whole` (the frame is run in one piece), `exact` (a first pass over the whole
+            frame), `reduced` (the frame pair reduced by 2), `sampled` (windows of the frame), `previous` (the stream's
+            previous frame); see `hsi_edge.statistics`.
+        default: The mode used unless another is asked for.
+        size: Length of the statistics vector.
+    """
+
+    modes: tuple[StatisticsMode, ...]
+    default: StatisticsMode
+    size: int
+
+    def __post_init__(self) -> None:
+        once = 0 < len(self.modes) == len(set(self.modes))
+        _want(once, "statistics.modes", self.modes, "at least one mode, each once")
+        _want(self.default in self.modes, "statistics.default", self.default, f"one of {', '.join(self.modes)}")
+        _want(self.size >= 1, "statistics.size", self.size, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The files of one precision.
+
+    Attributes:
+        whole: Computes its statistics, and returns them if it has any.
+        given: Takes its statistics as an input; None for a network without statistics.
+    """
+
+    whole: str
+    given: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """What the accuracy gate allows besides FP32 arithmetic of the FP32 graph.
+
+    Attributes:
+        bf16: Whether BF16 arithmetic passed.
+        bf16_psnr_loss_db: The loss that was measured; None if it was not.
+    """
+
+    bf16: bool = False
+    bf16_psnr_loss_db: float | None = None
+
+    def __post_init__(self) -> None:
+        measured = not self.bf16 or self.bf16_psnr_loss_db is not None
+        _want(measured, "precision.bf16_psnr_loss_db", None, "the measured loss, as precision.bf16 is true")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Where the weights come from, in words: the data, its licence, the recipe, and the commit that trained it."""
+
+    data: str
+    data_licence: str
+    recipe: str
+    commit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """Largest differences between torch and ONNX Runtime, of the whole output and per band, with both versions."""
+
+    max_abs: float
+    per_band_max_abs: tuple[float, ...]
+    torch: str
+    onnxruntime: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """What a file of the bundle must be: its SHA-256 in lower-case hexadecimal, and its size."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All that the runtime knows of a model. Making one checks it.
+
+    Attributes:
+        schema: Number of this layout.
+        name: Of the model, fit for a file name.
+        network: A word for the architecture; `regression` is the model without a graph.
+        task: `fusion` takes an LR-HSI and an HR-MSI, `single` the LR-HSI alone.
+        ratio: LR GSD / HR GSD.
+        base: The image to which the network adds its residual; the runtime makes it.
+        psf_fwhm_px: FWHM, in HR pixels, of the Gaussian that degrades an HR image to the LR grid.
+        statistics: None for a network without statistics over the frame.
+        graphs: By precision; empty for a model without a graph.
+        golden: A small input pair and its FP32 output as `.npz`; None only for a model without a graph.
+        accuracy: Measured rows: scene, pair, psnr_db, sam_deg, and what else there is.
+        published: Such rows from the network's paper.
+        parity: None if it was not measured.
+        files: Every file of the bundle but the manifest, the signature and what lies in `OPEN_FOLDERS`.
+
+    Raises:
+        ManifestError: Names the key, its value and what was wanted.
+    """
+
+    schema: int = SCHEMA
+    name: str
+    network: str
+    task: Task
+    ratio: int
+    bands: Bands
+    msi: Msi
+    input: Input
+    base: Base
+    psf_fwhm_px: float
+    tiling: Tiling
+    statistics: Statistics | None = None
+    graphs: Mapping[GraphPrecision, Graph] = field(default_factory=dict)
+    precision: Precision = Precision()
+    golden: str | None = None
+    training: Training | None = None
+    accuracy: tuple[Row, ...] = ()
+    published: tuple[Row, ...] = ()
+    parity: Parity | None = None
+    files: Mapping[str, File] = field(default_factory=dict)
+
+    @property
+    def n_bands(self) -> int:
+        """Number of bands; 0 is any."""
+        return len(self.bands.wavelengths_nm)
+
+    def __post_init__(self) -> None:
+        _want(self.schema == SCHEMA, "schema", self.schema, str(SCHEMA))
+        name_fits = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.name) is not None
+        _want(name_fits, "name", self.name, "up to 100 letters, digits, '-', '_' and '.'")
+        _want(self.network.strip() != "", "network", self.network, "a word for the architecture")
+        _want(1 <= self.ratio <= 64, "ratio", self.ratio, "1 to 64")
+        _want(self.psf_fwhm_px > 0, "psf_fwhm_px", self.psf_fwhm_px, "a positive number")
+        _check_inputs(self)
+        _check_graphs(self)
+        _check_files(self.files)
+
+
+def _check_inputs(manifest: Manifest) -> None:
+    msi, n_bands = manifest.msi, manifest.n_bands
+    if manifest.task == "single":
+        _want(msi.bands == 0, "msi.bands", msi.bands, "0, as task is single")
+        _want(manifest.base != "regression", "base", manifest.base, "bilinear or bicubic, as task is single")
+    elif manifest.graphs:
+        _want(msi.bands >= 1, "msi.bands", msi.bands, "1 or more, as task is fusion")
+    for index, row in enumerate(msi.srf):
+        _want(
+            len(row) == n_bands, f"the length of msi.srf[{index}]", len(row), f"that of bands.wavelengths_nm, {n_bands}"
+        )
+
+
+def _check_graphs(manifest: Manifest) -> None:
+    if manifest.network == "regression":
+        _want(not manifest.graphs, "graphs", list(manifest.graphs), "empty, as network is regression")
+        _want(manifest.base == "regression", "base", manifest.base, "regression, as network is regression")
+        _want(manifest.statistics is None, "statistics", manifest.statistics, "null, as network is regression")
+        return
+    _want("fp32" in manifest.graphs, "graphs", list(manifest.graphs), "an entry fp32 (only regression has no graph)")
+    _want(manifest.n_bands > 0, "bands.wavelengths_nm", (), "the band centres, as a graph's bands are fixed")
+    _want(manifest.golden is not None, "golden", None, "the name of an .npz file, as the model has a graph")
+    has_given = manifest.statistics is not None and any(mode != "whole" for mode in manifest.statistics.modes)
+    for precision, graph in manifest.graphs.items():
+        wanted = "a file, as statistics.modes asks for it" if has_given else "null, as no mode of statistics uses it"
+        _want((graph.given is not None) == has_given, f"graphs.{precision}.given", graph.given, wanted)
+    if manifest.parity is not None:
+        count = len(manifest.parity.per_band_max_abs)
+        _want(count == manifest.n_bands, "the length of parity.per_band_max_abs", count, f"{manifest.n_bands}")
+
+
+def _check_files(files: Mapping[str, File]) -> None:
+    for name, file in files.items():
+        check_name(name, f"files.{name}")
+        hashed = re.fullmatch(r"[0-9a-f]{64}", file.sha256) is not None
+        _want(hashed, f"files.{name}.sha256", file.sha256, "64 lower-case hexadecimal digits")
+        _want(file.size_bytes >= 0, f"files.{name}.size_bytes", file.size_bytes, "0 or more")
+        closed = name.split("/")[0] not in (*OPEN_FOLDERS, "manifest.yaml", "signature")
+        _want(closed, f"a name in files, {name},", name, "a file that no tool rewrites, so none of that name")
+    total = sum(file.size_bytes for file in files.values())
+    _want(total <= MAX_BUNDLE_BYTES, "the sum of the sizes in files", total, f"at most {MAX_BUNDLE_BYTES} bytes")
+
+
+def check_name(name: str, key: str) -> None:
+    """Refuse a file name that could leave the bundle's folder on any system.
+
+    Raises:
+        ManifestError: The name is absolute, or has a drive, a backslash, a control character, or an empty, `.` or `..`
+            part.
+    """
+    inside = not any(part in ("", ".", "..") for part in name.split("/"))
+    if not inside or re.search(r"[\\:\x00-\x1f]", name):
+        raise ManifestError(
+            f"{key} is a path that leaves the bundle's folder: {name!r}; wanted a relative path with '/'"
+        )
+
+
+def parse_manifest(data: bytes, source: str = "manifest.yaml") -> Manifest:
+    """Read a manifest, strictly.
+
+    Args:
+        data: The YAML text, at most `MAX_MANIFEST_BYTES`.
+        source: What messages call it.
+
+    Raises:
+        ManifestError: Not YAML, a newer schema, an unknown or missing key, a value that does not fit, or a graph or
+            golden pair that `files` does not list.
+    """
+    try:
+        plain = plain_from_yaml(data, MAX_MANIFEST_BYTES)
+        _check_schema(plain)
+        manifest = record_from_plain(Manifest, plain)
+        _check_named_files(manifest)
+    except ManifestError as err:
+        raise ManifestError(f"{source}: {err}") from err
+    return manifest
+
+
+def dump_manifest(manifest: Manifest) -> bytes:
+    """The manifest as YAML in the order of its fields; `parse_manifest` gives an equal one."""
+    return yaml_from_plain(plain_from_record(manifest))
+
+
+def _check_schema(plain: object) -> None:
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    if schema is None:
+        raise ManifestError(f"there is no key schema, so this is no manifest; wanted a mapping with schema: {SCHEMA}")
+    if type(schema) is int and schema > SCHEMA:
+        raise ManifestError(
+            f"schema {schema} is newer than the newest that this version of hsi_edge knows, {SCHEMA}; "
+            "upgrade with: pip install --upgrade hsi-edge"
+        )
+
+
+def _check_named_files(manifest: Manifest) -> None:
+    named = {"golden": manifest.golden}
+    for precision, graph in manifest.graphs.items():
+        named[f"graphs.{precision}.whole"] = graph.whole
+        named[f"graphs.{precision}.given"] = graph.given
+    for key, name in named.items():
+        _want(name is None or name in manifest.files, key, name, f"one of files: {', '.join(manifest.files)}")

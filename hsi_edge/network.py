@@ -1,0 +1,107 @@
+"""A bundle's graph on a backend: compiled per shape, with statistics measured or given, its fastest tile known."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+
+import numpy as np
+
+from hsi_edge.backends import Backend, Session
+from hsi_edge.bundle import Bundle
+from hsi_edge.errors import EngineLoadError
+from hsi_edge.manifest import Graph
+from hsi_edge.resampling import Float
+from hsi_edge.tiling.size import candidate_sides, measure_sides
+
+MAX_SESSIONS = 3
+"""Compiled shapes kept at once: tile, statistics pass, and one more for frames of changing size."""
+
+
+class Network:
+    """Runs the graph on `(bands, rows, cols)` images.
+
+    Not for several threads at once, except that `measure` may run beside `refine` where their sessions differ in shape.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self.backend = backend
+        self._manifest = bundle.manifest
+        self._bundle = bundle
+        self._graph: Graph = bundle.manifest.graphs["fp32"]
+        self._bytes: dict[str, bytes] = {}
+        self._sessions: OrderedDict[tuple[str, tuple[int, int]], Session] = OrderedDict()
+
+    def refine(self, base: Float, msi: Float | None, statistics: Float | None) -> Float:
+        """The HR-HSI `(bands, rows, cols)`, with own statistics or given ones; overwritten by the next run."""
+        inputs = self._inputs(base, msi)
+        if statistics is None:
+            outputs = self._run("whole", inputs)
+        else:
+            outputs = self._run("given", {**inputs, "statistics": statistics})
+        image: Float = outputs["hr_hsi"][0]
+        return image
+
+    def measure(self, base: Float, msi: Float | None) -> Float:
+        """The statistics `(1, size)` of a pair; the caller's own."""
+        return np.array(self._run("whole", self._inputs(base, msi))["measured_statistics"])
+
+    def fastest_sides(self, budget_bytes: int) -> dict[int, float]:
+        """Seconds per tile by side in LR pixels, measured now."""
+        sides = candidate_sides(self._manifest.tiling, self._manifest.ratio, budget_bytes)
+        measured = measure_sides(sides, self._seconds)
+        self._sessions.clear()
+        return measured
+
+    def _seconds(self, side_lr: int) -> float:
+        side = side_lr * self._manifest.ratio
+        base = np.full((self._manifest.n_bands, side, side), 0.5, np.float32)
+        msi = np.full((self._manifest.msi.bands, side, side), 0.5, np.float32) if self._manifest.msi.bands else None
+        size = None if self._manifest.statistics is None else self._manifest.statistics.size
+        statistics = None if size is None or self._graph.given is None else np.zeros((1, size), np.float32)
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            self.refine(base, msi, statistics)
+            times.append(time.perf_counter() - start)
+        return min(times[1:])
+
+    @staticmethod
+    def _inputs(base: Float, msi: Float | None) -> dict[str, Float]:
+        inputs = {"base": base[None]}
+        if msi is not None:
+            inputs["hr_msi"] = msi[None]
+        return inputs
+
+    def _run(self, form: str, inputs: dict[str, Float]) -> dict[str, Float]:
+        session = self._session(form, inputs)
+        try:
+            return dict(session.run(inputs))
+        except RuntimeError as err:
+            raise EngineLoadError(f"{self.backend.name} failed to run {self._manifest.name}: {err}") from err
+
+    def _session(self, form: str, inputs: dict[str, Float]) -> Session:
+        rows, cols = inputs["base"].shape[2:]
+        key = (form, (rows, cols))
+        if key in self._sessions:
+            self._sessions.move_to_end(key)
+            return self._sessions[key]
+        # The oldest goes first, so that the new one's memory does not come on top.
+        while len(self._sessions) >= MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        shapes = {name: array.shape for name, array in inputs.items()}
+        session = self.backend.compile(self._graph_bytes(form), shapes)
+        self._sessions[key] = session
+        return session
+
+    def _graph_bytes(self, form: str) -> bytes:
+        if form not in self._bytes:
+            name = self._graph.whole if form == "whole" else self._graph.given
+            assert name is not None
+            self._bytes[form] = self._bundle.read_bytes(name)
+        return self._bytes[form]
+
+    def close(self) -> None:
+        """Drop the sessions and close the backend."""
+        self._sessions.clear()
+        self.backend.close()
