@@ -1,6 +1,6 @@
 # make demo    fuse the sample pair and write the pictures to out/
 # make test    lint, types, import directions and tests; the same that CI runs
-# make clean   remove what these write, but not .venv, which takes minutes to fill
+# make clean   remove what these write; .venv and runs stay, which take long to make anew
 #
 # Each sets up its own environment under .venv. All they need is Python 3.10 or later; PYTHON=... names another one.
 
@@ -55,5 +55,5 @@ $(TEST)/installed: pyproject.toml
 	$(call install,$(TEST),--group test -e '.[all]')
 
 clean:
-	rm -rf out runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from hsi_edge.errors import HSIEdgeError
+from hsi_edge.machine import machine_facts
 
 DATA = Path("../shared/data")
 
@@ -31,6 +35,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
     train.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs (%(default)s)")
     train.set_defaults(run=_train)
+    evaluate = commands.add_parser("evaluate", help="score bundles beside bicubic and regression on the test scenes")
+    evaluate.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="folders or .zip files")
+    evaluate.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
+    evaluate.add_argument("-o", "--output", type=Path, help="folder for accuracy.md and accuracy.json")
+    evaluate.add_argument("--update", action="store_true", help="put the scores into manifests and report/ folders")
+    evaluate.set_defaults(run=_evaluate)
+    eager = commands.add_parser("eager", help="time the torch network on a whole frame; prints JSON")
+    eager.add_argument("--bands", type=int, default=31, help="of the HSI (%(default)s)")
+    eager.add_argument("--msi-bands", type=int, default=3, help="(%(default)s)")
+    eager.add_argument("--side", type=int, default=512, help="of the frame, in HR pixels (%(default)s)")
+    eager.add_argument("--repeats", type=int, default=3, help="timed passes (%(default)s)")
+    eager.set_defaults(run=_eager)
     return parser
 
 
@@ -39,3 +55,25 @@ def _train(arguments: argparse.Namespace) -> None:
     from export.train import train
 
     print(train(read_recipe(arguments.recipe), arguments.data, arguments.runs))
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from export.accuracy import accuracy_markdown, store_accuracy, write_accuracy
+    from export.evaluate import NOTES, evaluate
+
+    machine = {"command": f"python -m export {shlex.join(sys.argv[1:])}"}
+    machine |= machine_facts(("hsi-edge", "numpy", "openvino", "scipy"))
+    scores = evaluate(arguments.bundles, arguments.data)
+    print(accuracy_markdown(scores, NOTES, machine))
+    if arguments.output:
+        write_accuracy(arguments.output, scores, NOTES, machine)
+    for bundle in arguments.bundles if arguments.update else ():
+        store_accuracy(bundle, scores)
+        write_accuracy(bundle / "report", scores, NOTES, machine)
+
+
+def _eager(arguments: argparse.Namespace) -> None:
+    from export.eager import run_eager
+
+    run = run_eager(arguments.bands, arguments.msi_bands, arguments.side, arguments.repeats)
+    print(json.dumps(dataclasses.asdict(run)))

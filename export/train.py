@@ -28,7 +28,7 @@ misregistration that is left after a good registration (0.02 LR pixels)."""
 Patch = tuple[Tensor, Tensor, Tensor]
 
 
-class FusionTraining(lightning.LightningModule):
+class FusionTraining(lightning.LightningModule):  # type: ignore[misc]  # untyped base
     """PZRes-Net's own loss: L1 of the coarse and of the refined image."""
 
     def __init__(self, recipe: Recipe, data: Path) -> None:

@@ -16,6 +16,8 @@ from hsi_edge.errors import OutputError
 from hsi_edge.io.atomic import atomic_path
 
 _log = logging.getLogger(__name__)
+# RuntimeError: a user without a home folder, as in many containers.
+_UNREADABLE = (OSError, ValueError, RuntimeError)
 
 
 def facts_file() -> Path:
@@ -35,18 +37,18 @@ def recall(key: str) -> dict[str, Any]:
 def remember(key: str, facts: dict[str, Any]) -> None:
     """Replace the facts under a key."""
     everything = _read() | {key: facts}
-    path = facts_file()
     try:
+        path = facts_file()
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial:
             partial.write_text(json.dumps(everything, indent=1), encoding="utf-8")
-    except (OSError, OutputError) as err:
+    except (*_UNREADABLE, OutputError) as err:
         _log.warning("what was measured on this device cannot be remembered, so it is measured at each start: %s", err)
 
 
 def _read() -> dict[str, Any]:
     try:
         facts = json.loads(facts_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except _UNREADABLE:
         return {}
     return facts if isinstance(facts, dict) else {}

@@ -25,7 +25,7 @@ from hsi_edge.network import Network
 from hsi_edge.resampling import Float
 from hsi_edge.statistics import pair_to_measure
 from hsi_edge.tiling.geometry import Tile, plan_tiles
-from hsi_edge.tiling.size import fastest_side
+from hsi_edge.tiling.size import fastest_tile
 
 DEFAULT_MEMORY_MB = 256
 """Budget for what a run needs beyond its inputs and its output."""
@@ -200,8 +200,9 @@ class HSIEngine:
             while (prepared := ahead.result()) is not None:
                 ahead = pool.submit(fetch)
                 yield self._fuse(prepared, statistics, None, None)
+                self._check_open()
                 if self._mode == "previous" and self._network is not None:
-                    statistics = self._measured(self._network, prepared.frame, self._tile_side(prepared.frame))
+                    statistics = self._measured(self._network, prepared.frame)
         finally:
             # A source that blocks must not hold up the one who stops listening.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -224,7 +225,7 @@ class HSIEngine:
         tiles = self._plan(frame)
         tiled = len(tiles) > 1 and self._network is not None and self.manifest.statistics is not None
         if tiled and statistics is None and self._network is not None:
-            statistics = self._measured(self._network, frame, self._tile_side(frame))
+            statistics = self._measured(self._network, frame)
         statistics_ms = _ms_since(start)
         start = time.perf_counter()
         for done, tile in enumerate(tiles, 1):
@@ -244,22 +245,20 @@ class HSIEngine:
         np.multiply(np.moveaxis(image[:, inner[0], inner[1]], 0, 2), np.float32(frame.scale), out=core)
         if not valid[inner].all():
             core[~valid[inner]] = np.nan
+        if frame.dead_bands.any():
+            core[:, :, frame.dead_bands] = np.nan
 
-    def _measured(self, network: Network, frame: Frame, side: int) -> Float:
-        return network.measure(*pair_to_measure(frame, self._mode or "exact", side))
+    def _measured(self, network: Network, frame: Frame) -> Float:
+        return network.measure(*pair_to_measure(frame, self._mode or "exact", max(self._seconds_by_side)))
 
     def _plan(self, frame: Frame) -> tuple[Tile, ...]:
         tiling = self.manifest.tiling
-        side = self._tile_side(frame)
-        halo = tiling.halo_lr if self._network is not None else 0
-        return plan_tiles(frame.lr_shape, (side, side), halo=halo, alignment=tiling.alignment_lr)
-
-    def _tile_side(self, frame: Frame) -> int:
         if self._network is None:
-            return max(1, GRAPHLESS_TILE_PX // self.manifest.ratio)
-        if self._mode == "whole":
-            return max(frame.lr_shape)
-        return fastest_side(frame.lr_shape, self.manifest.tiling.halo_lr, self._seconds_by_side)
+            side = max(1, GRAPHLESS_TILE_PX // self.manifest.ratio)
+            return plan_tiles(frame.lr_shape, (side, side), halo=0)
+        whole = self._mode == "whole"
+        tile = frame.lr_shape if whole else fastest_tile(frame.lr_shape, tiling, self._seconds_by_side)
+        return plan_tiles(frame.lr_shape, tile, halo=tiling.halo_lr, alignment=tiling.alignment_lr)
 
     def _output(self, frame: Frame, given: FrameInput, out: NDArray[Any] | None) -> NDArray[Any]:
         rows, cols = (side * self.manifest.ratio for side in frame.lr_shape)
@@ -327,7 +326,7 @@ def _checked_budget(memory_mb: int | None) -> int:
 
 def _cube_like(lr: Cube, data: NDArray[Any], frame: Frame, ratio: int) -> Cube:
     """The LR cube's metadata around the result; values are physical, so stored factors no longer apply."""
-    invalid = np.isnan(data[:, :, 0])
+    invalid = np.isnan(data[:, :, int(np.argmin(frame.dead_bands))])
     georeference = None if lr.georeference is None else lr.georeference.scaled(ratio)
     return replace(
         lr,

@@ -26,6 +26,10 @@ class OutputError(HSIEdgeError):
     """A result could not be written; what lay at its place before is untouched."""
 
 
+class ExportError(HSIEdgeError):
+    """A trained network could not be brought into a bundle, or does not behave there as in training."""
+
+
 class TilingError(HSIEdgeError, ValueError):
     """A frame cannot be cut as asked."""
 

@@ -37,7 +37,8 @@ class GuideReader:
     def window(self, region: Region) -> tuple[Float, NDArray[np.bool_] | None]:
         """The pixels of an HR region on the LR grid, and which of them are valid (None: all)."""
         part = self.source[region.slices]
-        image = np.ascontiguousarray(np.moveaxis(part, 2, 0), np.float32)
+        # A copy always: the caller's array may already lie in this order, and is never changed.
+        image = np.array(np.moveaxis(part, 2, 0), np.float32, order="C")
         image *= np.float32(1 / self.divisor)
         valid = every(np.isfinite(image), 0) if part.dtype.kind == "f" else None
         if self.mask is not None:
@@ -76,6 +77,7 @@ class Frame:
         lr_shape: Rows and columns of the LR grid.
         scale: Factor from the network's numbers back to the LR-HSI's.
         lr_valid: `(h, w)` bool, which LR pixels were measured.
+        dead_bands: `(bands,)` bool, bands that hold nothing; zero here.
         base: The base image.
         guide: The MSI; None for a single-image model.
     """
@@ -83,6 +85,7 @@ class Frame:
     lr_shape: tuple[int, int]
     scale: float
     lr_valid: NDArray[np.bool_]
+    dead_bands: NDArray[np.bool_]
     base: BaseImage
     guide: GuideReader | None
 
@@ -104,10 +107,11 @@ def prepare_frame(manifest: Manifest, given: FrameInput) -> Frame:
     Raises:
         InputError: The MSI has no valid pixel.
     """
-    valid = every(np.isfinite(given.lr_hsi), 2)
+    valid = every(np.isfinite(given.lr_hsi[:, :, ~given.dead_bands]), 2)
     peaked = manifest.input.lr_scaling == "frame_peak"
     scale = frame_peak(given.lr_hsi[valid]) if peaked else given.lr_divisor
     lr = np.ascontiguousarray(np.moveaxis(given.lr_hsi, 2, 0)) * np.float32(1 / scale)
+    lr[given.dead_bands] = 0
     if not valid.all():
         lr = fill_invalid(lr, valid)
     guide, lr_msi, fit = None, None, valid
@@ -116,7 +120,7 @@ def prepare_frame(manifest: Manifest, given: FrameInput) -> Frame:
         fit = valid & lr_msi_valid
     base = make_base_image(manifest.base, lr, lr_msi, manifest.ratio, fit)
     rows, cols = valid.shape
-    return Frame((rows, cols), scale, valid, base, guide)
+    return Frame((rows, cols), scale, valid, given.dead_bands, base, guide)
 
 
 def _prepare_guide(manifest: Manifest, given: FrameInput) -> tuple[GuideReader, Float, NDArray[np.bool_]]:

@@ -57,6 +57,11 @@ def _replay(bundle: Bundle, network: Network) -> None:
 
 def _compare(network: Network, what: str, output: Float, wanted: Float) -> None:
     backend = network.backend
+    if output.shape != wanted.shape:
+        raise EngineLoadError(
+            f"golden replay failed: {what} gives {output.shape} (bands, rows, cols), and the bundle's golden output is "
+            f"{wanted.shape}: they are not of one model. Export the bundle anew"
+        )
     off = float(np.abs(output - wanted).max() / np.abs(wanted).max())
     # A NaN fails too.
     if not off <= TOLERANCE[backend.precision]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ class FrameInput:
 
     Attributes:
         lr_hsi: `(h, w, bands)` float32, NaN where invalid.
+        dead_bands: `(bands,)` bool, bands without a single finite value (water bands, say); their output is NaN.
         lr_cube: The cube it came from, after resampling, whose metadata the result inherits; None for an array.
         lr_divisor: What integers of `lr_hsi` are divided by under `unit` scaling.
         hr_msi: `(H, W, msi_bands)`, the caller's own array, not copied; None for a single-image model.
@@ -32,6 +33,7 @@ class FrameInput:
     """
 
     lr_hsi: NDArray[np.float32]
+    dead_bands: NDArray[np.bool_]
     lr_cube: Cube | None
     lr_divisor: float
     hr_msi: NDArray[Any] | None
@@ -62,19 +64,19 @@ def check_inputs(manifest: Manifest, lr_hsi: Image, hr_msi: Image | None, *, res
     if cube is None:
         check_sensor(manifest, n_bands=lr_array.shape[2], wavelengths_nm=None, quantity=None)
     values = np.array(lr_array, np.float32) if cube is None else cube.physical()
-    if not np.isfinite(values).all(axis=2).any():
-        raise InputError("lr_hsi has no pixel with finite values in all bands; check the sensor, or the file's scaling")
+    dead_bands = _checked_finite(manifest, values)
     msi_valid = None
     if msi_array is not None:
         _check_msi(manifest, lr_array, msi_array)
         msi_valid = hr_msi.mask if isinstance(hr_msi, Cube) else None
     return FrameInput(
         values,
+        dead_bands,
         cube,
-        _divisor(manifest.input.lr_scaling, lr_array.dtype if cube is None else values.dtype),
+        _divisor(manifest.input.lr_scaling, lr_hsi),
         msi_array,
         msi_valid,
-        1.0 if msi_array is None else _divisor(manifest.input.msi_scaling, msi_array.dtype),
+        1.0 if hr_msi is None else _divisor(manifest.input.msi_scaling, hr_msi),
     )
 
 
@@ -82,17 +84,34 @@ def _checked_array(name: str, image: Image) -> NDArray[Any]:
     if isinstance(image, Cube):
         raw = image.physical() if image.is_raw and name == "hr_msi" else image.data
         array = np.asarray(raw) if name == "hr_msi" else raw
-    else:
+    elif isinstance(image, np.ndarray) and not isinstance(image, np.ma.MaskedArray):
         array = image
-    shape = getattr(array, "shape", None)
-    if shape is None or not hasattr(array, "dtype"):
-        raise InputError(f"{name} is a {type(image).__name__}; wanted a NumPy array (rows, cols, bands), or a Cube")
+    else:
+        raise InputError(
+            f"{name} is a {type(image).__name__}; wanted a NumPy array (rows, cols, bands), or a Cube, which may have "
+            "a mask"
+        )
+    shape = array.shape
     if len(shape) != 3 or 0 in shape:
         raise InputError(f"{name} has shape {tuple(shape)}; wanted (rows, cols, bands) with at least one of each")
     if str(np.dtype(array.dtype).newbyteorder("=")) not in ACCEPTED:
         raise InputError(f"{name} has dtype {array.dtype}; wanted one of {', '.join(ACCEPTED)}: convert it with astype")
     result: NDArray[Any] = array
     return result
+
+
+def _checked_finite(manifest: Manifest, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which bands are dead; only a model for any bands can do without them."""
+    finite = np.isfinite(values)
+    dead = np.logical_not(finite.any(axis=(0, 1)), dtype=np.bool_)
+    if dead.all() or not finite[:, :, ~dead].all(axis=2).any():
+        raise InputError("lr_hsi has no pixel with finite values in all bands; check the sensor, or the file's scaling")
+    if manifest.n_bands and dead.any():
+        raise InputError(
+            f"band {int(dead.argmax())} of lr_hsi (counted from 0) has no finite value, and the model {manifest.name} "
+            "needs every band; check the sensor, or resample the cube from its good bands (resample=True / --resample)"
+        )
+    return dead
 
 
 def _wrong_task(manifest: Manifest) -> str:
@@ -138,8 +157,14 @@ def _check_msi(manifest: Manifest, lr: NDArray[Any], msi: NDArray[Any]) -> None:
         )
 
 
-def _divisor(scaling: Scaling, dtype: np.dtype[Any]) -> float:
-    return float(np.iinfo(dtype).max) if scaling == "unit" and dtype.kind in "iu" else 1.0
+def _divisor(scaling: Scaling, image: Image) -> float:
+    """What `unit` scaling divides by: an integer type's largest value, unless a cube says what its integers mean."""
+    dtype = np.dtype(image.data.dtype if isinstance(image, Cube) else image.dtype)
+    return float(np.iinfo(dtype).max) if scaling == "unit" and dtype.kind in "iu" and not _has_units(image) else 1.0
+
+
+def _has_units(image: Image) -> bool:
+    return isinstance(image, Cube) and replace(image, nodata=None).is_raw
 
 
 def _words(array: NDArray[Any]) -> str:

@@ -76,9 +76,17 @@ class Network:
     def _run(self, form: str, inputs: dict[str, Float]) -> dict[str, Float]:
         session = self._session(form, inputs)
         try:
-            return dict(session.run(inputs))
-        except RuntimeError as err:
+            outputs = dict(session.run(inputs))
+        # Backends raise what their libraries do; a graph that is not this model's shows here at the latest.
+        except Exception as err:
             raise EngineLoadError(f"{self.backend.name} failed to run {self._manifest.name}: {err}") from err
+        wanted = {"hr_hsi"} | ({"measured_statistics"} if form == "whole" and self._manifest.statistics else set())
+        if not wanted <= outputs.keys():
+            raise EngineLoadError(
+                f"the graph of {self._manifest.name} gives {', '.join(outputs)}; wanted {', '.join(sorted(wanted))}: "
+                "it is another network's. Export the bundle anew"
+            )
+        return outputs
 
     def _session(self, form: str, inputs: dict[str, Float]) -> Session:
         rows, cols = inputs["base"].shape[2:]

@@ -86,7 +86,7 @@ def simulate_pair(
     """Degrade `truth` `(bands, rows, cols)`, whose sides are multiples of the ratio, in [0, 1]."""
     lr_hsi = degrade(truth, ratio, _blur(degradation, ratio, rng))
     lr_hsi = lr_hsi + _noise(lr_hsi.shape, degradation.lr_noise, rng)
-    response = responses[rng.integers(len(responses))].astype(np.float32)
+    response = responses[int(rng.integers(len(responses)))].astype(np.float32)
     msi = np.tensordot(response, truth, axes=1) * np.float32(rng.uniform(*degradation.exposure))
     if degradation.misregistration_lr:
         limit = degradation.misregistration_lr * ratio

@@ -72,7 +72,8 @@ def _load_vis31(folder: Path, path: Path, entry: dict[str, Any]) -> NDArray[np.f
         wavelengths = _axis(folder, entry, raw.shape[2])
     grid = vis31_nm()
     cube = np.maximum(resample_cube(Cube(data=raw, wavelengths_nm=wavelengths), grid).physical(), 0)
-    return cube / cube.max()
+    scaled: NDArray[np.float32] = cube / cube.max()
+    return scaled
 
 
 def _axis(folder: Path, entry: dict[str, Any], bands: int) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ class PairSource:
     def _crop(self, rng: np.random.Generator) -> Float:
         # Scenes are drawn by the square root of their area: a large one counts more, and does not drown the others.
         areas = np.sqrt([scene.cube.shape[0] * scene.cube.shape[1] for scene in self.scenes])
-        cube = self.scenes[rng.choice(len(self.scenes), p=areas / areas.sum())].cube
+        cube = self.scenes[int(rng.choice(len(self.scenes), p=areas / areas.sum()))].cube
         factor = max(rng.uniform(*self.augmentation.zoom), self.side / min(cube.shape[:2]))
         window = min(int(np.ceil(self.side / factor)), *cube.shape[:2])
         top, left = (rng.integers(0, length - window + 1) for length in cube.shape[:2])
@@ -94,7 +94,7 @@ class PairSource:
     def _spectra(self, rng: np.random.Generator, count: int) -> Float:
         picked = []
         for _ in range(count):
-            cube = self.scenes[rng.integers(len(self.scenes))].cube
+            cube = self.scenes[int(rng.integers(len(self.scenes)))].cube
             picked.append(cube[rng.integers(cube.shape[0]), rng.integers(cube.shape[1])])
         return np.stack(picked)
 
@@ -105,7 +105,9 @@ class PairSource:
         curve = gaussian_filter1d(rng.standard_normal(bands), bands / 6, mode="reflect")
         curve = self.augmentation.spectral_gain * curve / (curve.std() + 1e-6)
         truth = truth * np.exp(curve - curve.max()).astype(np.float32)[:, None, None]
-        return truth * np.float32(rng.uniform(*self.augmentation.level) / max(float(truth.max()), 1e-3))
+        level = rng.uniform(*self.augmentation.level) / max(float(truth.max()), 1e-3)
+        levelled: Float = truth * np.float32(level)
+        return levelled
 
 
 def dead_leaves(spectra: Float, side: int, rng: np.random.Generator) -> Float:
@@ -129,7 +131,7 @@ def dead_leaves(spectra: Float, side: int, rng: np.random.Generator) -> Float:
 
 
 def _turned(image: Float, rng: np.random.Generator) -> Float:
-    turned = np.rot90(image, rng.integers(4), axes=(1, 2))
+    turned = np.rot90(image, int(rng.integers(4)), axes=(1, 2))
     return turned[:, :, ::-1] if rng.random() < 0.5 else turned
 
 

@@ -156,10 +156,11 @@ class PZResNet(nn.Module):
         guide = means.subtract(msi) if self.variant == "code" else msi
         residual: Tensor | None = None
         for stage, subset in zip(self.stages, self.subsets, strict=True):
-            bands = base if len(subset) == base.shape[1] else base[:, subset]
+            # Not base[:, subset], which the ONNX exporter writes as Transpose, GatherND, Transpose.
+            bands = base if len(subset) == base.shape[1] else base.index_select(1, torch.tensor(subset, device=base.device))
             residual = stage(bands, guide, residual, means)
-        coarse = base + residual
-        refined = coarse
+        assert residual is not None
+        coarse = refined = base + residual
         for layer in self.refine:
             refined = layer(means.subtract(refined) if layer.centred else refined, means)
         return PZResOutput(coarse, refined + coarse, means.vector())

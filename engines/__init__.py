@@ -1,0 +1,1 @@
+"""The bench around model bundles: measures what a bundle does on this machine, through the runtime that ships."""

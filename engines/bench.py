@@ -1,0 +1,223 @@
+"""The benchmark: speed and memory of a bundle beside torch and bare OpenVINO, against the targets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from engines.verdicts import Target
+from hsi_edge.bundle import Bundle
+from hsi_edge.errors import InputError
+from hsi_edge.machine import cpu_features
+from hsi_edge.manifest import Manifest
+
+ROOT = Path(__file__).parents[1]
+SIDE = 512
+"""Of the frame that all rows compute, in HR pixels."""
+TORCH, ORT = "torch eager, whole frame, FP32", "HSIEngine, onnxruntime, FP32"
+ENGINE = {"fp32": "HSIEngine, FP32", "bf16": "HSIEngine, BF16"}
+BARE = {"fp32": "bare OpenVINO, same inferences, FP32", "bf16": "bare OpenVINO, same inferences, BF16"}
+_IMPORT = "import time; t = time.perf_counter_ns(); import hsi_edge; print((time.perf_counter_ns() - t) / 1e9)"
+
+
+@dataclass
+class Row:
+    """What one way of computing the frame took.
+
+    Attributes:
+        name: As the table calls it.
+        seconds: The median of every round's process.
+        peak_bytes: The most that a round's process held, per round.
+        growth_bytes: The same, less what it held with imports and inputs made.
+        note: Why it has no numbers; or what the engine chose.
+    """
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    peak_bytes: list[int] = field(default_factory=list)
+    growth_bytes: list[int] = field(default_factory=list)
+    note: str = ""
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Take over a process's result, or why it failed."""
+        if "error" in result:
+            self.note = result["error"]
+            return
+        self.seconds.append(median(result["seconds"]))
+        self.peak_bytes.append(result["peak_bytes"])
+        self.growth_bytes.append(result["growth_bytes"])
+        if "n_tiles" in result:
+            rows, cols = result["tile"]
+            self.note = f"{result['n_tiles']} tiles of {rows} x {cols}, statistics {result['statistics']}"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything that one benchmark measured.
+
+    Attributes:
+        rows: The ways of computing the frame.
+        targets: What was wanted, beside what was measured.
+        raw: All results of all processes, by name.
+    """
+
+    rows: tuple[Row, ...]
+    targets: tuple[Target, ...]
+    raw: dict[str, Any]
+
+
+class _Processes:
+    """Starts the jobs one after the other, says so, and keeps what they answer."""
+
+    def __init__(self, cache: Path, say: Callable[[str], None]) -> None:
+        self._environment = {**os.environ, "HSI_EDGE_CACHE": str(cache)}
+        self._say = say
+        self.raw: dict[str, Any] = {}
+
+    def job(self, title: str, job: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        return self.run(title, ["-m", "engines.jobs", job, json.dumps(arguments)])
+
+    def run(self, title: str, arguments: Sequence[str]) -> dict[str, Any]:
+        self._say(title)
+        command = [sys.executable, *arguments]
+        done = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            result: dict[str, Any] = {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+        else:
+            answer = json.loads(done.stdout.strip().splitlines()[-1])
+            result = answer if isinstance(answer, dict) else {"seconds": [answer]}
+        self.raw.setdefault(title, []).append(result)
+        return result
+
+
+def run_bench(bundle: Path, *, quick: bool, say: Callable[[str], None]) -> Bench:
+    """Measure a bundle; several minutes, or about one with `quick`.
+
+    Args:
+        bundle: Of a model with a graph; the regression's bundle of its ratio is looked for beside it.
+        quick: One round instead of three, and the large frame by the regression alone.
+        say: Called with a line about each step.
+
+    Raises:
+        InputError: If the model has no graph.
+        ManifestError: If the bundle is damaged.
+    """
+    manifest = Bundle.open(bundle).manifest
+    if not manifest.graphs:
+        raise InputError(f"{bundle} has no graph, so there is nothing to compare; give a network's bundle")
+    path = str(bundle.resolve())
+    with TemporaryDirectory() as cache:
+        processes = _Processes(Path(cache), say)
+        first = processes.job("first opening", "open_bundle", {"bundle": path})
+        targets = list(_starts(processes, path, first))
+        pairs = _against_bare(processes, path, repeats=3 if quick else 9)
+        rows = _frame_rows(processes, path, manifest, pairs, rounds=1 if quick else 3)
+        targets = [*_speed(rows), *_overheads(pairs), *targets]
+        regression = bundle.resolve().with_name(f"regression-x{manifest.ratio}")
+        for large in (str(regression),) if quick else (str(regression), path):
+            targets += _large(processes, large)
+    return Bench(tuple(rows.values()), tuple(targets), processes.raw)
+
+
+def _frame_rows(
+    processes: _Processes, path: str, manifest: Manifest, pairs: dict[str, dict[str, Any]], rounds: int
+) -> dict[str, Row]:
+    """Every row in every round, so that a change of the machine's speed meets all of them."""
+    rows = {name: Row(name) for name in (TORCH, ENGINE["fp32"], BARE["fp32"], ENGINE["bf16"], BARE["bf16"], ORT)}
+    eager = ["-m", "export", "eager", "--bands", str(manifest.n_bands), "--msi-bands", str(manifest.msi.bands)]
+    eager += ["--side", str(SIDE), "--repeats", "1"]
+    frame = {"bundle": path, "side": SIDE, "repeats": 3}
+    for _ in range(rounds):
+        rows[TORCH].add(processes.run(TORCH, eager))
+        for precision in ENGINE:
+            name = ENGINE[precision]
+            arguments = {**frame, "backend": "openvino", "precision": precision}
+            rows[name].add(processes.job(name, "run_engine", arguments))
+            rows[BARE[precision]].add(_bare(processes, path, precision, pairs[precision]))
+        arguments = {**frame, "backend": "onnxruntime", "precision": "fp32"}
+        rows[ORT].add(processes.job(ORT, "run_engine", arguments))
+    return rows
+
+
+def _bare(processes: _Processes, path: str, precision: str, pair: dict[str, Any]) -> dict[str, Any]:
+    if "error" in pair:
+        return pair
+    arguments = {"bundle": path, "inferences": pair["inferences"], "precision": precision, "repeats": 3}
+    return processes.job(BARE[precision], "run_bare", arguments)
+
+
+def _against_bare(processes: _Processes, path: str, repeats: int) -> dict[str, dict[str, Any]]:
+    pairs = {}
+    for precision in ENGINE:
+        title = f"engine and bare OpenVINO turn by turn, {precision.upper()}"
+        arguments = {"bundle": path, "side": SIDE, "precision": precision, "repeats": repeats}
+        pairs[precision] = processes.job(title, "compare_with_bare", arguments)
+    return pairs
+
+
+def _starts(processes: _Processes, path: str, first: dict[str, Any]) -> Iterator[Target]:
+    imports = [processes.run("import hsi_edge", ["-c", _IMPORT]) for _ in range(5)]
+    openings = [processes.job("later opening", "open_bundle", {"bundle": path}) for _ in range(5)]
+    for name, limit, results in (("import hsi_edge", 0.3, imports), ("opening after the first time", 1.5, openings)):
+        seconds = [second for result in results for second in result.get("seconds", [])]
+        measured = median(seconds) if seconds else None
+        note = f"best {min(seconds):.2f} of {len(seconds)} fresh processes" if seconds else results[0]["error"]
+        yield Target(name, measured, "s", at_most=limit, note=note)
+    yield Target("first opening (golden replay, tile measured)", first.get("seconds", [None])[0], "s")
+
+
+def _speed(rows: dict[str, Row]) -> Iterator[Target]:
+    torch = rows[TORCH]
+    matrix_units = "amx_bf16" in cpu_features()
+    for precision, limit in (("fp32", 4.0), ("bf16", 8.0 if matrix_units else None)):
+        row, words = rows[ENGINE[precision]], precision.upper()
+        faster = _ratio(torch.seconds, row.seconds)
+        note = _why(torch, row) or ("" if limit else "at least 8 is wanted of a CPU with BF16 matrix units (amx_bf16)")
+        yield Target(f"{words}: times faster than torch eager", faster, "x", at_least=limit, note=note)
+        for what, ours, theirs in (
+            ("the process", row.peak_bytes, torch.peak_bytes),
+            ("growth over imports and inputs", row.growth_bytes, torch.growth_bytes),
+        ):
+            share = _ratio(ours, theirs)
+            yield Target(f"{words}: peak memory of torch's, {what}", share, "x", at_most=1 / 6, note=_why(torch, row))
+
+
+def _overheads(pairs: dict[str, dict[str, Any]]) -> Iterator[Target]:
+    for precision, pair in pairs.items():
+        seconds = pair.get("seconds", {})
+        for bare, what in (("bare", "all the same inferences"), ("tiles", "those of the tiles alone")):
+            ratio = _ratio(seconds.get("engine", []), seconds.get(bare, []))
+            percent = None if ratio is None else 100 * (ratio - 1)
+            name = f"{precision.upper()}: slower than bare OpenVINO, {what}"
+            yield Target(name, percent, "%", at_most=3.0, note=pair.get("error", ""))
+
+
+def _large(processes: _Processes, path: str) -> Iterator[Target]:
+    name = Path(path).name
+    result = processes.job(f"4096 x 4096, {name}", "run_large", {"bundle": path, "repeats": 3})
+    note = result.get("error") or "{n_tiles} tiles of {tile}, statistics {statistics}, {precision}".format(**result)
+    growth = result.get("growth_bytes")
+    ratio = None if "error" in result else median(result["large_s"]) / median(result["small_s"])
+    megabytes = None if growth is None else growth / 1e6
+    yield Target(f"{name}: 4096 x 4096, memory beyond the arrays", megabytes, "MB", at_most=300.0, note=note)
+    yield Target(f"{name}: 4096 x 4096, times as long as 1024 x 1024", ratio, "x", at_most=16.5)
+
+
+def _ratio(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Median of the ratios of what was measured side by side."""
+    return median(a / b for a, b in zip(one, other, strict=True)) if one and len(one) == len(other) else None
+
+
+def _why(*rows: Row) -> str:
+    """Why rows have no numbers."""
+    return "; ".join(row.note for row in rows if not row.seconds)

@@ -1,0 +1,157 @@
+"""What the benchmark measures, each job in a process of its own, so that its memory is its own.
+
+`python -m engines.jobs JOB JSON` runs one job with the arguments in JSON, and prints its result as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.inferences import Inference, bare_loop, recorded_inferences
+from hsi_edge import HSIEngine
+from hsi_edge.bundle import Bundle
+from hsi_edge.errors import HSIEdgeError, require
+from hsi_edge.machine import peak_resident_bytes, resident_bytes
+from hsi_edge.manifest import Manifest
+
+Result = dict[str, Any]
+SMALL_SIDE, LARGE_SIDE = 1024, 4096
+"""Frames that are compared, in HR pixels: 16 times the pixels should take 16 times the time, in no more memory."""
+
+
+def open_bundle(bundle: str) -> Result:
+    """Seconds to open a bundle, the import of the backend's package included."""
+    start = time.perf_counter_ns()
+    with HSIEngine(bundle):
+        return {"seconds": [_seconds_since(start)]}
+
+
+def run_engine(bundle: str, side: int, backend: str, precision: str, repeats: int) -> Result:
+    """Time `HSIEngine.run` on a frame."""
+    manifest = Bundle.open(bundle).manifest
+    _import_backend(manifest, backend)
+    pair = synthetic_pair(manifest, side)
+    before = resident_bytes()
+    with HSIEngine(bundle, backend=backend, precision=precision) as engine:
+        engine.run(*pair)
+        seconds = _timed(lambda: engine.run(*pair), repeats)
+        report = engine.report
+    facts = {"tile": report.tile, "n_tiles": report.n_tiles, "statistics": report.statistics, "device": report.device}
+    return {"seconds": seconds, **_memory(before), **facts}
+
+
+def run_bare(bundle: str, inferences: list[Any], precision: str, repeats: int) -> Result:
+    """Time bare OpenVINO on the inferences that an engine makes for a frame."""
+    require("openvino", feature="the benchmark", extra="all")
+    before = resident_bytes()
+    loop = bare_loop(Bundle.open(bundle), [Inference.from_plain(plain) for plain in inferences], precision)
+    loop()
+    return {"seconds": _timed(loop, repeats), **_memory(before)}
+
+
+def compare_with_bare(bundle: str, side: int, precision: str, repeats: int) -> Result:
+    """Time the engine and bare OpenVINO turn by turn: on all its inferences, and on those of the tiles alone."""
+    opened = Bundle.open(bundle)
+    pair = synthetic_pair(opened.manifest, side)
+    inferences = recorded_inferences(bundle, precision, pair)
+    tiles = [one for one in inferences if one == inferences[-1]]
+    with HSIEngine(bundle, backend="openvino", precision=precision) as engine:
+        runs: dict[str, Callable[[], object]] = {
+            "engine": lambda: engine.run(*pair),
+            "bare": bare_loop(opened, inferences, precision),
+            "tiles": bare_loop(opened, tiles, precision),
+        }
+        seconds = _interleaved(runs, repeats)
+    return {"seconds": seconds, "inferences": [one.plain() for one in inferences], "n_tiles": len(tiles)}
+
+
+def run_large(bundle: str, repeats: int) -> Result:
+    """Memory that a large frame takes beyond its inputs and output, and its time against a small one.
+
+    What is not counted is held before: the interpreter, the imports, the inputs and the output array.
+    """
+    manifest = Bundle.open(bundle).manifest
+    _import_backend(manifest, "openvino")
+    lr, msi = synthetic_pair(manifest, LARGE_SIDE)
+    out = np.ones((LARGE_SIDE, LARGE_SIDE, lr.shape[2]), np.float32)
+    small_lr = SMALL_SIDE // manifest.ratio
+    small = (lr[:small_lr, :small_lr], msi[:SMALL_SIDE, :SMALL_SIDE])
+    small_out = out[:SMALL_SIDE, :SMALL_SIDE]
+    before = resident_bytes()
+    with HSIEngine(bundle) as engine:
+        engine.run(*small, out=small_out)
+        small_s = _timed(lambda: engine.run(*small, out=small_out), repeats)
+        large_s = _timed(lambda: engine.run(lr, msi, out=out), 1)
+        report, memory = engine.report, _memory(before)
+        small_s += _timed(lambda: engine.run(*small, out=small_out), repeats)
+    arrays = lr.nbytes + msi.nbytes + out.nbytes
+    facts = {"tile": report.tile, "n_tiles": report.n_tiles, "statistics": report.statistics}
+    precision = {"precision": report.precision, "planned_bytes": report.planned_bytes}
+    return {"small_s": small_s, "large_s": large_s, "array_bytes": arrays, **memory, **facts, **precision}
+
+
+def synthetic_pair(manifest: Manifest, side: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A frame pair of random reflectance and an 8-bit MSI of `side` x `side` pixels; a network's time is the same."""
+    rng = np.random.default_rng(0)
+    lr_side = side // manifest.ratio
+    lr_hsi = rng.random((lr_side, lr_side, manifest.n_bands or 31), np.float32)
+    return lr_hsi, rng.integers(0, 256, (side, side, manifest.msi.bands or 3), np.uint8)
+
+
+def _import_backend(manifest: Manifest, backend: str) -> None:
+    # The package's own size is no part of what a frame takes.
+    if manifest.graphs:
+        require(backend, feature="the benchmark", extra="all")
+
+
+def _timed(run: Callable[[], object], repeats: int) -> list[float]:
+    return _interleaved({"run": run}, repeats, warm=False)["run"]
+
+
+def _interleaved(runs: dict[str, Callable[[], object]], repeats: int, *, warm: bool = True) -> dict[str, list[float]]:
+    """Seconds of every run; turns alternate in direction, so that a drift of the machine meets all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values() if warm else ():
+        run()
+    for turn in range(repeats):
+        for name in list(runs)[:: 1 if turn % 2 == 0 else -1]:
+            start = time.perf_counter_ns()
+            runs[name]()
+            seconds[name].append(_seconds_since(start))
+    return seconds
+
+
+def _seconds_since(start_ns: int) -> float:
+    return (time.perf_counter_ns() - start_ns) / 1e9
+
+
+def _memory(before: int) -> Result:
+    peak = peak_resident_bytes()
+    return {"peak_bytes": peak, "growth_bytes": peak - before}
+
+
+JOBS: dict[str, Callable[..., Result]] = {
+    job.__name__: job for job in (open_bundle, run_engine, run_bare, compare_with_bare, run_large)
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the job; 1 with a line on stderr where it fails."""
+    name, values = arguments
+    try:
+        print(json.dumps(JOBS[name](**json.loads(values))))
+    except HSIEdgeError as err:
+        print(err, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

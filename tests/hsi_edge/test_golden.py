@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hsi_edge.backends import BACKENDS
+from hsi_edge.bundle import write_bundle
+from hsi_edge.device_facts import facts_file
+from hsi_edge.engine import HSIEngine
+from hsi_edge.errors import EngineLoadError, TilingError
+from tests.tiny_bundles import CountingBackend, frame_pair, fusion_manifest, graph, plain_manifest, write_tiny_bundle
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("HSI_EDGE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def compiled(monkeypatch) -> list[tuple[int, ...]]:
+    """What the backend `counting` compiles, in its order."""
+    monkeypatch.setitem(BACKENDS, "counting", "tests.tiny_bundles:CountingBackend")
+    monkeypatch.setattr(CountingBackend, "compiled", [])
+    return CountingBackend.compiled
+
+
+def opened(bundle, backend="counting", memory_mb=1):
+    with HSIEngine(bundle.path, backend=backend, memory_mb=memory_mb) as engine:
+        return engine
+
+
+def golden_of(**arrays):
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return {"fp32.onnx": graph("plain"), "golden.npz": stream.getvalue()}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("make", [fusion_manifest, plain_manifest])
+def test_a_golden_output_that_does_not_come_out_is_refused(tmp_path, backend, make):
+    bundle = write_tiny_bundle(tmp_path / "b", make(2), off_by=0.01)
+    with pytest.raises(EngineLoadError, match=f"golden replay failed: the graph on {backend} fp32 .* differs from the"):
+        opened(bundle, backend)
+    # What failed is not remembered as good.
+    with pytest.raises(EngineLoadError, match="golden replay failed"):
+        opened(bundle, backend)
+
+
+def test_the_graph_with_given_statistics_is_replayed_too(tmp_path):
+    manifest = fusion_manifest(2)
+    right = write_tiny_bundle(tmp_path / "right", manifest)
+    files = {name: right.read_bytes(name) for name in right.manifest.files}
+    # The graph without statistics has no input for them, so it stands for any wrong one.
+    wrong = write_bundle(tmp_path / "wrong", manifest, files | {"fp32-given.onnx": graph("plain")})
+    with pytest.raises(EngineLoadError):
+        opened(wrong, "onnxruntime")
+
+
+def test_a_second_opening_replays_and_measures_nothing(tmp_path, compiled):
+    bundle = write_tiny_bundle(tmp_path / "b", fusion_manifest(2))
+    opened(bundle)
+    assert compiled
+    compiled.clear()
+    opened(bundle)
+    assert compiled == []
+
+
+def test_another_model_and_another_budget_are_looked_at_anew(tmp_path, compiled):
+    opened(write_tiny_bundle(tmp_path / "a", plain_manifest(2)))
+    compiled.clear()
+    other = write_tiny_bundle(tmp_path / "b", plain_manifest(2, name="other"))
+    opened(other)
+    assert compiled
+    compiled.clear()
+    opened(other, memory_mb=2)
+    assert compiled
+
+
+def test_a_copy_of_a_model_is_known(tmp_path, compiled):
+    opened(write_tiny_bundle(tmp_path / "a", plain_manifest(2)))
+    compiled.clear()
+    opened(write_tiny_bundle(tmp_path / "a.zip", plain_manifest(2)))
+    assert compiled == []
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"seconds_by_side": 3}'])
+def test_a_damaged_memory_is_made_anew(tmp_path, compiled, damage):
+    bundle = write_tiny_bundle(tmp_path / "b", plain_manifest(2))
+    opened(bundle)
+    facts_file().write_text(damage)
+    compiled.clear()
+    opened(bundle)
+    assert compiled
+    compiled.clear()
+    opened(bundle)
+    assert compiled == []
+
+
+def test_a_device_that_cannot_remember_replays_at_each_opening(tmp_path, compiled, cache, caplog):
+    cache.write_text("a file where the folder should be")
+    bundle = write_tiny_bundle(tmp_path / "b", plain_manifest(2))
+    for _ in range(2):
+        compiled.clear()
+        opened(bundle)
+        assert compiled
+    assert "cannot be remembered" in caplog.text
+
+
+def test_a_golden_output_of_another_shape_or_of_nothing_is_refused(tmp_path, rng):
+    lr_hsi, hr_msi = frame_pair(rng, (4, 4))
+    for index, hr_hsi in enumerate([np.ones((8, 8, 6), np.float32), np.full((8, 8, 5), np.nan, np.float32)]):
+        files = golden_of(lr_hsi=lr_hsi, hr_msi=hr_msi, hr_hsi=hr_hsi)
+        bundle = write_bundle(tmp_path / str(index), plain_manifest(2), files)
+        with pytest.raises(EngineLoadError, match="golden replay failed"):
+            opened(bundle, "onnxruntime")
+
+
+def test_a_budget_without_room_for_a_tile_is_refused_with_what_it_needs(tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "b", plain_manifest(8))
+    big = write_bundle(
+        tmp_path / "big",
+        plain_manifest(8, tiling=fusion_manifest(8).tiling.__class__(halo_lr=4, bytes_per_px=1000)),
+        {name: bundle.read_bytes(name) for name in bundle.manifest.files},
+    )
+    with pytest.raises(TilingError, match="a memory budget of 1 MB holds no tile of this model; .* raise memory_mb"):
+        opened(big, "onnxruntime")

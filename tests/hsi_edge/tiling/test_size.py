@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsi_edge.errors import TilingError
+from hsi_edge.manifest import Tiling
+from hsi_edge.tiling.geometry import plan_tiles
+from hsi_edge.tiling.size import CANDIDATE_SIDES_PX, candidate_sides, fastest_side, measure_sides
+
+
+def test_sides_are_hr_pixels_over_the_ratio():
+    assert candidate_sides(Tiling(halo_lr=1), 8, 1 << 30) == tuple(side // 8 for side in CANDIDATE_SIDES_PX)
+
+
+def test_a_smaller_budget_leaves_smaller_tiles():
+    tiling = Tiling(halo_lr=1, bytes_per_px=1000)
+    all_sides = candidate_sides(tiling, 4, 1 << 30)
+    some = candidate_sides(tiling, 4, 30 << 20)
+    assert 0 < len(some) < len(all_sides)
+    assert some == all_sides[: len(some)]
+    assert (some[-1] * 4) ** 2 * 1000 <= 30 << 20 < (all_sides[len(some)] * 4) ** 2 * 1000
+
+
+@given(
+    st.integers(0, 12), st.integers(1, 4), st.integers(1, 6), st.integers(0, 30), st.integers(1, 16), st.integers(1, 90)
+)
+def test_each_side_holds_two_halos_is_aligned_and_within_the_models_limit(halo, unit, min_lr, room, ratio, length):
+    least = math.ceil(max(2 * halo + unit, min_lr) / unit) * unit
+    most = 0 if room == 0 else least + room
+    tiling = Tiling(halo_lr=halo, alignment_lr=unit, min_lr=min_lr, max_tile_lr=most)
+    for side in candidate_sides(tiling, ratio, 1 << 40):
+        assert side % unit == 0
+        assert least <= side <= (most or max(least, CANDIDATE_SIDES_PX[-1]))
+        assert plan_tiles((length * unit, length * unit), (side, side), halo=halo, alignment=unit)
+
+
+def test_a_budget_without_room_for_a_tile_says_how_much_it_needs():
+    with pytest.raises(TilingError, match="of 1 MB holds no tile of this model; the smallest needs 16 MB: raise mem"):
+        candidate_sides(Tiling(halo_lr=1, bytes_per_px=4096), 8, 1 << 20)
+
+
+def test_measuring_stops_where_larger_tiles_are_clearly_slower():
+    asked = []
+
+    def seconds(side):
+        asked.append(side)
+        return side**2 * (1.0 if side <= 16 else 2.0)
+
+    assert measure_sides((8, 16, 32, 64), seconds) == {8: 64.0, 16: 256.0, 32: 2048.0}
+    assert asked == [8, 16, 32]
+
+
+def test_the_fastest_side_depends_on_the_frame():
+    # The small tile is faster per pixel, but has little core beside its halo.
+    measured = {16: 1.0, 64: 30.0}
+    assert fastest_side((400, 400), 4, measured) == 64
+    assert fastest_side((16, 16), 4, measured) == 16
+
+
+def test_the_only_side_is_taken_whatever_the_frame():
+    assert fastest_side((1000, 3), 2, {8: 1.0}) == 8
