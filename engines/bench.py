@@ -92,7 +92,9 @@ class _Processes:
             command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            result: dict[str, Any] = {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+            result: dict[str, Any] = {
+                "error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            }
         else:
             answer = json.loads(done.stdout.strip().splitlines()[-1])
             result = answer if isinstance(answer, dict) else {"seconds": [answer]}

@@ -13,7 +13,7 @@ from hsi_edge.errors import HSIEdgeError
 from hsi_edge.machine import machine_facts
 
 BUNDLE = Path("engines/bundles/pzres-vis31-x8")
-PACKAGES = ("hsi-edge", "numpy", "openvino", "onnxruntime", "torch")
+PACKAGES = ("numpy", "openvino", "onnxruntime", "torch")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="one round, and the large frame without the network")
     bench.set_defaults(run=_bench)
     tiling = commands.add_parser("tiling", help="tiled against whole, by statistics mode, on the Salton Sea scene")
-    tiling.add_argument("--memory-mb", type=int, default=64, help="budget that keeps the tiles small (%(default)s)")
+    tiling.add_argument("--memory-mb", type=int, help="budget that keeps the tiles small (the engine's own)")
     tiling.set_defaults(run=_tiling)
     for command in (bench, tiling):
         command.add_argument("--bundle", type=Path, default=BUNDLE, help="folder or .zip file (%(default)s)")
@@ -52,7 +52,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     from engines.bench_report import bench_markdown, write_bench
 
     facts = _facts()
-    bench = run_bench(arguments.bundle, quick=arguments.quick, say=lambda line: print(line, file=sys.stderr))
+    bench = run_bench(arguments.bundle, quick=arguments.quick, say=_say)
     print(bench_markdown(bench, facts))
     if arguments.output:
         write_bench(arguments.output, bench, facts)
@@ -60,11 +60,16 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 def _tiling(arguments: argparse.Namespace) -> None:
     from engines.salton_sea import frame_pairs
-    from engines.tiling_check import check_tiling, tiling_markdown, write_tiling
+    from engines.tiling_check import check_tiling
+    from engines.tiling_report import tiling_markdown, write_tiling
 
     facts = _facts()
-    check = check_tiling(arguments.bundle, frame_pairs, memory_mb=arguments.memory_mb)
+    check = check_tiling(arguments.bundle, frame_pairs, memory_mb=arguments.memory_mb, say=_say)
     print(tiling_markdown(check, facts))
     if arguments.output:
         write_tiling(arguments.output, check, facts)
     check.require_exact()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -17,21 +18,13 @@ from hsi_edge.engine import RunReport
 from hsi_edge.errors import HSIEdgeError, InputError
 from hsi_edge.frame import prepare_frame
 from hsi_edge.inputs import check_inputs
-from hsi_edge.io.atomic import atomic_path
 from hsi_edge.manifest import Manifest, StatisticsMode
-from hsi_edge.png import encode_png
-from hsi_edge.report.measured import facts, table, write_measured
 from hsi_edge.tiling.geometry import Region
 
 Float = NDArray[np.float32]
 LIMIT = 1e-5
 """Largest difference that the exact mode may show, where the frame's peak is 1."""
-REPEATS = 3
-_DARK, _BRIGHT = 1e-7, 1e-1
-NOTES = """\
-Each mode against the same frame run in one piece, in FP32, where the frame's peak (99.9th percentile) is 1. The
-residual is what the network adds to the base image. Mode `previous` has the statistics of a frame pair three LR rows
-before, as in a flight. Times are medians; reading files is not in them."""
+TURNS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +80,19 @@ class TilingCheck:
 
 
 def check_tiling(
-    path: Path, frame_pairs: Callable[[Manifest], tuple[FramePair, FramePair]], *, memory_mb: int
+    path: Path,
+    frame_pairs: Callable[[Manifest], tuple[FramePair, FramePair]],
+    *,
+    memory_mb: int | None = None,
+    say: Callable[[str], None],
 ) -> TilingCheck:
     """Run a frame whole and in tiles, in every mode of a bundle.
 
     Args:
         path: The bundle.
         frame_pairs: Gives the frame before, whose statistics `previous` takes, and the frame.
-        memory_mb: Budget that keeps the tiles smaller than the frame.
+        memory_mb: The engine's budget, which must not hold the frame in one tile; None for the engine's own.
+        say: Called with a line about each step.
 
     Raises:
         InputError: The model has no global statistics, or the budget allows a tile as large as the frame.
@@ -102,22 +100,52 @@ def check_tiling(
     manifest = Bundle.open(path).manifest
     if manifest.statistics is None:
         raise InputError(f"the model {manifest.name} has no global statistics; its tiles need no check by mode")
+    modes: list[StatisticsMode] = ["whole", *(mode for mode in manifest.statistics.modes if mode != "whole")]
     before, pair = frame_pairs(manifest)
+    runs = _run_modes(path, modes, (before, pair), memory_mb, say)
     base, peak = _base_image(manifest, pair)
-    whole, report, whole_s = _run(path, "whole", before, pair, None)
-    scale = _Scale(peak, _rms(whole - base), whole_s)
-    results = [_compared("whole", np.zeros_like(whole), report, whole_s, scale)]
-    pictures: dict[str, Float] = {}
-    for mode in manifest.statistics.modes:
-        if mode == "whole":
-            continue
-        output, report, seconds = _run(path, mode, before, pair, memory_mb)
-        if report.n_tiles == 1:
-            raise InputError(f"{memory_mb} MB hold the whole frame as one tile; give less, so that there are tiles")
-        difference = np.abs(output - whole)
-        results.append(_compared(mode, difference, report, seconds, scale))
-        pictures[mode] = difference.max(axis=2) / np.float32(peak)
-    return TilingCheck(manifest.name, tuple(results), pictures)
+    whole = runs["whole"]
+    scale = _Scale(peak, _rms(whole.output - base), whole.seconds)
+    differences = {mode: np.abs(run.output - whole.output) for mode, run in runs.items()}
+    results = tuple(_compared(mode, differences[mode], run, scale) for mode, run in runs.items())
+    pictures: dict[str, Float] = {mode: differences[mode].max(axis=2) / np.float32(peak) for mode in modes[1:]}
+    return TilingCheck(manifest.name, results, pictures)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A mode's output, the report about it, and the median seconds."""
+
+    output: Float
+    report: RunReport
+    seconds: float
+
+
+def _run_modes(
+    path: Path,
+    modes: Sequence[StatisticsMode],
+    pairs: tuple[FramePair, FramePair],
+    memory_mb: int | None,
+    say: Callable[[str], None],
+) -> dict[StatisticsMode, _Run]:
+    """Run the modes turn by turn; the first turn, which compiles, does not count."""
+    runs: dict[StatisticsMode, list[_Run]] = {mode: [] for mode in modes}
+    with ExitStack() as stack:
+        engines = {
+            mode: stack.enter_context(HSIEngine(path, precision="fp32", statistics=mode, memory_mb=memory_mb))
+            for mode in modes
+        }
+        for turn in range(TURNS + 1):
+            for mode, engine in engines.items():
+                say(f"turn {turn} of {TURNS}: {mode}")
+                # Only a stream has a previous frame.
+                *_, output = engine.stream(pairs) if mode == "previous" else [engine.run(*pairs[1])]
+                if mode != "whole" and engine.report.n_tiles == 1:
+                    raise InputError(
+                        "the memory budget holds the whole frame as one tile, so nothing is tiled; give a smaller one"
+                    )
+                runs[mode].append(_Run(output, engine.report, engine.report.timings_ms["total"] / 1000))
+    return {mode: replace(done[-1], seconds=median(run.seconds for run in done[1:])) for mode, done in runs.items()}
 
 
 @dataclass(frozen=True)
@@ -129,31 +157,18 @@ class _Scale:
     whole_s: float
 
 
-def _compared(mode: StatisticsMode, difference: Float, report: RunReport, seconds: float, scale: _Scale) -> ModeResult:
+def _compared(mode: StatisticsMode, difference: Float, run: _Run, scale: _Scale) -> ModeResult:
     rms = _rms(difference)
     return ModeResult(
         mode=mode,
-        n_tiles=report.n_tiles,
-        tile=report.tile,
+        n_tiles=run.report.n_tiles,
+        tile=run.report.tile,
         max_abs=float(difference.max()) / scale.peak,
         rms=rms / scale.peak,
         percent_of_residual=100 * rms / scale.residual,
-        seconds=seconds,
-        times_whole=seconds / scale.whole_s,
+        seconds=run.seconds,
+        times_whole=run.seconds / scale.whole_s,
     )
-
-
-def _run(
-    path: Path, mode: StatisticsMode, before: FramePair, pair: FramePair, memory_mb: int | None
-) -> tuple[Float, RunReport, float]:
-    """The frame's output, its report and the median seconds; the first run, which compiles, does not count."""
-    milliseconds = []
-    with HSIEngine(path, precision="fp32", statistics=mode, memory_mb=memory_mb) as engine:
-        for _ in range(REPEATS + 1):
-            # Only a stream has a previous frame; to the other modes it makes no difference.
-            *_, output = engine.stream([before, pair]) if mode == "previous" else [engine.run(*pair)]
-            milliseconds.append(engine.report.timings_ms["total"])
-        return output, engine.report, median(milliseconds[1:]) / 1000
 
 
 def _base_image(manifest: Manifest, pair: FramePair) -> tuple[Float, float]:
@@ -166,46 +181,3 @@ def _base_image(manifest: Manifest, pair: FramePair) -> tuple[Float, float]:
 
 def _rms(values: Float) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-
-
-def tiling_markdown(check: TilingCheck, machine: dict[str, str]) -> str:
-    """The modes side by side, and what the picture shows."""
-    header = ["statistics", "tiles", "max", "RMS", "% of residual", "seconds", "times whole"]
-    rows = [
-        [
-            result.mode,
-            f"{result.n_tiles} of {result.tile[0]} x {result.tile[1]}",
-            f"{result.max_abs:.1e}",
-            f"{result.rms:.1e}",
-            f"{result.percent_of_residual:.3g}",
-            f"{result.seconds:.2f}",
-            f"{result.times_whole:.2f}",
-        ]
-        for result in check.modes
-    ]
-    picture = (
-        f"tiling.png shows the largest difference over the bands, from left to right: {', '.join(check.pictures)}; "
-        f"black is {_DARK:g} or less, white {_BRIGHT:g} or more, on a logarithmic scale."
-    )
-    return "\n\n".join([f"# Tiled against whole: {check.bundle}", NOTES, facts(machine), table(header, rows), picture])
-
-
-def write_tiling(folder: Path, check: TilingCheck, machine: dict[str, str]) -> None:
-    """Write `tiling.md`, `tiling.json` and `tiling.png`.
-
-    Raises:
-        OutputError: If the system refuses to write.
-    """
-    plain = {"machine": machine, "bundle": check.bundle, "modes": [asdict(result) for result in check.modes]}
-    write_measured(folder, "tiling", tiling_markdown(check, machine), plain)
-    with atomic_path(folder / "tiling.png") as partial:
-        partial.write_bytes(encode_png(difference_picture(list(check.pictures.values()))))
-
-
-def difference_picture(differences: list[Float]) -> NDArray[np.uint8]:
-    """Differences side by side, `(rows, cols, 3)`, logarithmic, with white lines between."""
-    panels = []
-    for difference in differences:
-        share = np.log(np.clip(difference, _DARK, _BRIGHT) / _DARK) / np.log(_BRIGHT / _DARK)
-        panels += [np.round(255 * share).astype(np.uint8), np.full((len(difference), 4), 255, np.uint8)]
-    return np.repeat(np.concatenate(panels[:-1], axis=1)[:, :, None], 3, axis=2)

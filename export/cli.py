@@ -35,6 +35,23 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
     train.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs (%(default)s)")
     train.set_defaults(run=_train)
+    pack = commands.add_parser("pack", help="export a trained network and write its model bundle")
+    pack.add_argument("recipe", type=Path, help="the recipe that it was trained with")
+    pack.add_argument("--name", required=True, help="of the model, such as pzres-vis31-x8")
+    pack.add_argument("-o", "--output", type=Path, required=True, help="the bundle's folder or .zip file")
+    pack.add_argument("--data", type=Path, default=DATA, help="research data folder, for the BF16 gate (%(default)s)")
+    pack.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs (%(default)s)")
+    pack.add_argument(
+        "--halo",
+        choices=("exact", "sufficient"),
+        default="exact",
+        help="exact for any weights, or the smaller one that these weights need (%(default)s)",
+    )
+    pack.set_defaults(run=_pack)
+    regression = commands.add_parser("pack-regression", help="write the bundle of the regression fusion")
+    regression.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
+    regression.add_argument("-o", "--output", type=Path, required=True, help="the bundle's folder or .zip file")
+    regression.set_defaults(run=_pack_regression)
     evaluate = commands.add_parser("evaluate", help="score bundles beside bicubic and regression on the test scenes")
     evaluate.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="folders or .zip files")
     evaluate.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
@@ -57,12 +74,31 @@ def _train(arguments: argparse.Namespace) -> None:
     print(train(read_recipe(arguments.recipe), arguments.data, arguments.runs))
 
 
+def _pack(arguments: argparse.Namespace) -> None:
+    from export.pack import pack, trained_network
+    from export.recipe import read_recipe
+
+    recipe = read_recipe(arguments.recipe)
+    data = arguments.data if arguments.data.is_dir() else None
+    if data is None:
+        print(f"no research data in {arguments.data}: BF16 is not measured, and so not allowed", file=sys.stderr)
+    network = trained_network(recipe, arguments.runs)
+    bundle = pack(recipe, network, arguments.output, name=arguments.name, data=data, halo=arguments.halo)
+    print(bundle.path)
+
+
+def _pack_regression(arguments: argparse.Namespace) -> None:
+    from export.pack import pack_regression
+
+    print(pack_regression(arguments.ratio, arguments.output).path)
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     from export.accuracy import accuracy_markdown, store_accuracy, write_accuracy
     from export.evaluate import NOTES, evaluate
 
     machine = {"command": f"python -m export {shlex.join(sys.argv[1:])}"}
-    machine |= machine_facts(("hsi-edge", "numpy", "openvino", "scipy"))
+    machine |= machine_facts(("numpy", "openvino", "scipy"))
     scores = evaluate(arguments.bundles, arguments.data)
     print(accuracy_markdown(scores, NOTES, machine))
     if arguments.output:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-
-from export.data.degradation import Degradation
+from export.data.degradation import BLURS, Degradation
 from export.data.training import Augmentation
 from export.networks.pzres import PZResNet, Variant
 from hsi_edge.base_image import BaseKind
-from hsi_edge.errors import InputError
+from hsi_edge.errors import InputError, ManifestError
+from hsi_edge.records import plain_from_yaml, record_from_plain
+
+MAX_RECIPE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,26 +57,19 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        InputError: If the file is missing, or has an unknown or a missing key.
+        InputError: If the file is missing or no YAML, or has an unknown or a missing key, or a value that does not fit.
     """
     if not path.is_file():
         raise InputError(f"there is no recipe {path}; the project's own are in export/recipes")
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for key, kind in (("network", NetworkChoice), ("degradation", Degradation), ("augmentation", Augmentation)):
-        raw[key] = _build(kind, raw.get(key, {}), f"{path.name}: {key}")
-    recipe: Recipe = _build(Recipe, raw, path.name)
+    try:
+        recipe = record_from_plain(Recipe, plain_from_yaml(path.read_bytes(), MAX_RECIPE_BYTES))
+    except ManifestError as err:
+        raise InputError(f"{path}: {err}") from err
     if recipe.frame_side % recipe.ratio or recipe.patch > recipe.frame_side:
         raise InputError(
-            f"{path.name}: frame_side {recipe.frame_side} must be a multiple of ratio {recipe.ratio} "
+            f"{path}: frame_side {recipe.frame_side} must be a multiple of ratio {recipe.ratio} "
             f"and no less than patch {recipe.patch}"
         )
+    if recipe.degradation.blur not in BLURS:
+        raise InputError(f"{path}: degradation.blur is {recipe.degradation.blur!r}; wanted one of {', '.join(BLURS)}")
     return recipe
-
-
-def _build(kind: type, raw: dict[str, Any], where: str) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    unknown = raw.keys() - fields.keys()
-    missing = {name for name, field in fields.items() if field.default is dataclasses.MISSING} - raw.keys()
-    if unknown or missing:
-        raise InputError(f"{where}: unknown keys {sorted(unknown)}, missing keys {sorted(missing)}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()})

@@ -145,7 +145,9 @@ class Cube:
         elif self.scale_factor != 1.0:
             values /= np.float32(self.scale_factor)
         if self.nodata is not None and not np.isnan(self.nodata):
-            values[raw == self.nodata] = np.nan
+            # GDAL gives float32 files nodata values that only a double holds.
+            with np.errstate(over="ignore"):
+                values[raw == self.nodata] = np.nan
         if self.mask is not None:
             values[~self.mask] = np.nan
         return values

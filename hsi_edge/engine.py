@@ -228,17 +228,34 @@ class HSIEngine:
             statistics = self._measured(self._network, frame)
         statistics_ms = _ms_since(start)
         start = time.perf_counter()
-        for done, tile in enumerate(tiles, 1):
-            self._run_tile(frame, tile, statistics if tiled else None, result)
-            if progress is not None:
-                progress(done, len(tiles))
+        self._run_tiles(frame, tiles, statistics if tiled else None, result, progress)
         timings = {"prepare": prepared.milliseconds, "statistics": statistics_ms, "tiles": _ms_since(start)}
         self._report = self._reported(given, frame, tiles, timings, self._mode if tiled else None)
         return result if given.lr_cube is None else _cube_like(given.lr_cube, result, frame, self.manifest.ratio)
 
-    def _run_tile(self, frame: Frame, tile: Tile, statistics: Float | None, result: NDArray[Any]) -> None:
-        base, msi, valid = frame.window(tile.read)
-        image = base if self._network is None else self._network.refine(base, msi, statistics)
+    def _run_tiles(
+        self,
+        frame: Frame,
+        tiles: tuple[Tile, ...],
+        statistics: Float | None,
+        result: NDArray[Any],
+        progress: Progress | None,
+    ) -> None:
+        """Run every tile and write its core; the next tile's inputs are made while the present one is computed."""
+        with ThreadPoolExecutor(1, thread_name_prefix="hsi-edge-tile") as pool:
+            ahead = pool.submit(frame.window, tiles[0].read)
+            for done, tile in enumerate(tiles, 1):
+                base, msi, valid = ahead.result()
+                if done < len(tiles):
+                    ahead = pool.submit(frame.window, tiles[done].read)
+                image = base if self._network is None else self._network.refine(base, msi, statistics)
+                self._write_core(frame, tile, image, valid, result)
+                if progress is not None:
+                    progress(done, len(tiles))
+
+    def _write_core(
+        self, frame: Frame, tile: Tile, image: Float, valid: NDArray[np.bool_], result: NDArray[Any]
+    ) -> None:
         ratio = self.manifest.ratio
         inner = tile.core.within(tile.read).scaled(ratio).slices
         core = result[tile.core.scaled(ratio).slices]

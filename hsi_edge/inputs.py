@@ -65,6 +65,7 @@ def check_inputs(manifest: Manifest, lr_hsi: Image, hr_msi: Image | None, *, res
         check_sensor(manifest, n_bands=lr_array.shape[2], wavelengths_nm=None, quantity=None)
     values = np.array(lr_array, np.float32) if cube is None else cube.physical()
     dead_bands = _checked_finite(manifest, values)
+    values[:, :, dead_bands] = np.nan
     msi_valid = None
     if msi_array is not None:
         _check_msi(manifest, lr_array, msi_array)

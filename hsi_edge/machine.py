@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
+from hsi_edge._version import __version__
+
 FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "asimd", "sve", "bf16", "i8mm")
 """The CPU's abilities that decide how fast a network runs, as the kernel calls them."""
 
@@ -32,7 +34,7 @@ def peak_resident_bytes() -> int:
 
 
 def machine_facts(packages: Sequence[str]) -> dict[str, str]:
-    """The CPU, the system, the versions of Python and the given packages, and the date, in words."""
+    """The CPU, the system, the versions of Python, this package and the given ones, and the date, in words."""
     return {
         "cpu": _fields(_CPU).get("model name") or platform.machine(),
         "cores": str(len(os.sched_getaffinity(0))),
@@ -40,6 +42,7 @@ def machine_facts(packages: Sequence[str]) -> dict[str, str]:
         "memory": f"{_kilobytes(_MEMORY, 'MemTotal') / 2**20:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "hsi_edge": __version__,
         **{package: _version(package) for package in packages},
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }

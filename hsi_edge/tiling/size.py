@@ -23,8 +23,7 @@ def candidate_sides(tiling: Tiling, ratio: int, budget_bytes: int) -> tuple[int,
     Raises:
         TilingError: Not even the smallest tile fits.
     """
-    unit = tiling.alignment_lr
-    least = math.ceil(max(2 * tiling.halo_lr + unit, tiling.min_lr) / unit) * unit
+    unit, least = tiling.alignment_lr, _least_side(tiling)
     most = tiling.max_tile_lr or max(CANDIDATE_SIDES_PX)
     sides = {max(least, min(side // ratio, most) // unit * unit) for side in CANDIDATE_SIDES_PX}
     fitting = {side for side in sides if (side * ratio) ** 2 * tiling.bytes_per_px <= budget_bytes}
@@ -74,11 +73,15 @@ def fastest_tile(frame: tuple[int, int], tiling: Tiling, measured: Mapping[int, 
 
 def _even_cuts(length: int, largest: int, tiling: Tiling) -> list[int]:
     """The tile lengths that cut an axis into 1, 2, 3, ... equal parts, none above `largest`."""
-    halo, alignment = tiling.halo_lr, tiling.alignment_lr
-    least = max(2 * halo + alignment, tiling.min_lr)
+    halo, alignment, least = tiling.halo_lr, tiling.alignment_lr, _least_side(tiling)
     most = MOST_CUTS + math.ceil(length / max(1, largest - 2 * halo))
     even = [math.ceil((length + 2 * halo * (parts - 1)) / parts / alignment) * alignment for parts in range(1, most)]
     return [tile for tile in dict.fromkeys(min(length, max(least, side)) for side in even) if tile <= largest]
+
+
+def _least_side(tiling: Tiling) -> int:
+    unit = tiling.alignment_lr
+    return math.ceil(max(2 * tiling.halo_lr + unit, tiling.min_lr) / unit) * unit
 
 
 def _count(length: int, tile: int, tiling: Tiling) -> int:

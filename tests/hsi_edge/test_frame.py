@@ -180,6 +180,21 @@ def test_a_blind_msi_is_refused(rng):
         prepare(lr_hsi, np.full_like(hr_msi, np.nan))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_dead_bands_leave_the_others_as_they_are(rng, value):
+    manifest = regression_manifest(RATIO, input=PEAK)
+    lr_hsi, hr_msi = frame_pair(rng, (9, 9))
+    with_dead = np.insert(lr_hsi, 2, value, axis=2)
+    frame, wanted = (
+        prepare_frame(manifest, check_inputs(manifest, image, hr_msi, resample=False)) for image in (with_dead, lr_hsi)
+    )
+    assert frame.lr_valid.all()
+    assert frame.scale == wanted.scale
+    base = everything(frame)[0]
+    np.testing.assert_allclose(np.delete(base, 2, axis=0), everything(wanted)[0], atol=1e-5)
+    np.testing.assert_array_equal(base[2], 0)
+
+
 def test_regression_over_a_masked_corner_is_that_of_the_rest(rng):
     """What is masked changes nothing away from it, though the fit is over the whole frame."""
     manifest = regression_manifest(RATIO)

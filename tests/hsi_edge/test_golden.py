@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from hsi_edge.backends import BACKENDS
@@ -11,6 +12,7 @@ from hsi_edge.bundle import write_bundle
 from hsi_edge.device_facts import facts_file
 from hsi_edge.engine import HSIEngine
 from hsi_edge.errors import EngineLoadError, TilingError
+from hsi_edge.manifest import Tiling
 from tests.tiny_bundles import CountingBackend, frame_pair, fusion_manifest, graph, plain_manifest, write_tiny_bundle
 
 
@@ -54,9 +56,11 @@ def test_the_graph_with_given_statistics_is_replayed_too(tmp_path):
     manifest = fusion_manifest(2)
     right = write_tiny_bundle(tmp_path / "right", manifest)
     files = {name: right.read_bytes(name) for name in right.manifest.files}
-    # The graph without statistics has no input for them, so it stands for any wrong one.
-    wrong = write_bundle(tmp_path / "wrong", manifest, files | {"fp32-given.onnx": graph("plain")})
-    with pytest.raises(EngineLoadError):
+    swapped = onnx.load_from_string(graph("given"))
+    (add,) = (node for node in swapped.graph.node if node.op_type == "Add")
+    add.op_type = "Sub"
+    wrong = write_bundle(tmp_path / "wrong", manifest, files | {"fp32-given.onnx": swapped.SerializeToString()})
+    with pytest.raises(EngineLoadError, match="golden replay failed: the graph with given statistics on"):
         opened(wrong, "onnxruntime")
 
 
@@ -120,11 +124,6 @@ def test_a_golden_output_of_another_shape_or_of_nothing_is_refused(tmp_path, rng
 
 
 def test_a_budget_without_room_for_a_tile_is_refused_with_what_it_needs(tmp_path):
-    bundle = write_tiny_bundle(tmp_path / "b", plain_manifest(8))
-    big = write_bundle(
-        tmp_path / "big",
-        plain_manifest(8, tiling=fusion_manifest(8).tiling.__class__(halo_lr=4, bytes_per_px=1000)),
-        {name: bundle.read_bytes(name) for name in bundle.manifest.files},
-    )
-    with pytest.raises(TilingError, match="a memory budget of 1 MB holds no tile of this model; .* raise memory_mb"):
-        opened(big, "onnxruntime")
+    bundle = write_tiny_bundle(tmp_path / "b", plain_manifest(8, tiling=Tiling(halo_lr=1, bytes_per_px=1000)))
+    with pytest.raises(TilingError, match="of 1 MB holds no tile of this model; the smallest needs 4 MB: raise memory"):
+        opened(bundle, "onnxruntime")

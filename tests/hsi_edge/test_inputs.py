@@ -61,6 +61,14 @@ def test_a_model_for_any_bands_takes_any(pair):
     assert given.lr_hsi.shape == (6, 5, 2)
 
 
+def test_a_model_for_any_bands_does_without_dead_ones(pair):
+    lr_hsi, hr_msi = pair
+    lr_hsi[:, :, 1] = np.inf
+    lr_hsi[:, :, 3] = np.nan
+    given = check(lr_hsi, hr_msi, regression_manifest(2))
+    assert given.dead_bands.tolist() == [False, True, False, True, False]
+
+
 def test_a_single_image_model_takes_the_lr_hsi_alone(pair):
     assert check(pair[0], None, SINGLE).hr_msi is None
 
@@ -94,6 +102,10 @@ REFUSED = {
     "all NaN": (lambda lr, msi: (np.full_like(lr, np.nan), msi), "lr_hsi has no pixel with finite values in all bands"),
     "a dead band": (
         lambda lr, msi: (np.where(np.arange(5) == 2, np.inf, lr).astype(np.float32), msi),
+        r"band 2 of lr_hsi \(counted from 0\) has no finite value, and the model tiny-x2 needs every band; check",
+    ),
+    "a band dead at every pixel that another band has": (
+        lambda lr, msi: (np.where(np.indices(lr.shape)[0] % 2 == np.arange(5) % 2, np.nan, lr).astype(np.float32), msi),
         "lr_hsi has no pixel with finite values in all bands; check the sensor, or the file's scaling",
     ),
     "all masked": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -76,13 +78,13 @@ def test_sessions_of_different_shapes_live_side_by_side(backend, rng):
 
 @pytest.mark.parametrize("damaged", [b"", b"no graph", graph("plain")[:200]])
 def test_a_damaged_graph_is_an_engine_load_error(backend, rng, damaged):
-    with pytest.raises(EngineLoadError, match="cannot (load|compile) the graph for .*base"):
+    with pytest.raises(EngineLoadError, match=r"cannot (load|compile) the graph for .*base"):
         backend.compile(damaged, shapes(images(rng, 8, 8)))
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_missing_package_names_itself_and_the_way_out(name, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, name, None)
+    monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingPackageError, match=f"the {name} backend needs the package '{name}'.*pip install"):
         open_backend(name, None, bf16_allowed=False)
 

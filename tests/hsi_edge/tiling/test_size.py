@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hsi_edge.errors import TilingError
 from hsi_edge.manifest import Tiling
 from hsi_edge.tiling.geometry import plan_tiles
-from hsi_edge.tiling.size import CANDIDATE_SIDES_PX, candidate_sides, fastest_side, measure_sides
+from hsi_edge.tiling.size import CANDIDATE_SIDES_PX, candidate_sides, fastest_tile, measure_sides
 
 
 def test_sides_are_hr_pixels_over_the_ratio():
@@ -54,12 +54,37 @@ def test_measuring_stops_where_larger_tiles_are_clearly_slower():
     assert asked == [8, 16, 32]
 
 
-def test_the_fastest_side_depends_on_the_frame():
-    # The small tile is faster per pixel, but has little core beside its halo.
-    measured = {16: 1.0, 64: 30.0}
-    assert fastest_side((400, 400), 4, measured) == 64
-    assert fastest_side((16, 16), 4, measured) == 16
+@given(
+    st.integers(0, 12),
+    st.integers(1, 4),
+    st.integers(1, 6),
+    st.sets(st.integers(0, 40), min_size=1, max_size=4),
+    st.data(),
+)
+def test_the_fastest_tile_can_be_planned_and_is_none_too_large(halo, unit, min_lr, rooms, data):
+    tiling = Tiling(halo_lr=halo, alignment_lr=unit, min_lr=min_lr)
+    least = math.ceil(max(2 * halo + unit, min_lr) / unit) * unit
+    measured = {least + room * unit: data.draw(st.floats(0.001, 10)) for room in rooms}
+    frame = tuple(unit * data.draw(st.integers(math.ceil(min_lr / unit), 90)) for _ in range(2))
+    tile = fastest_tile(frame, tiling, measured)
+    assert max(tile) <= max(measured)
+    for length, side in zip(frame, tile, strict=True):
+        assert side >= min(length, least)
+    assert plan_tiles(frame, tile, halo=halo, alignment=unit)
 
 
-def test_the_only_side_is_taken_whatever_the_frame():
-    assert fastest_side((1000, 3), 2, {8: 1.0}) == 8
+def test_tiles_are_cut_evenly():
+    # Two tiles of 64 would do 20 rows twice, besides the halo.
+    rows, cols = fastest_tile((100, 40), Tiling(halo_lr=4), {64: 1.0})
+    assert (rows, cols) == (54, 40)
+    tiles = plan_tiles((100, 40), (rows, cols), halo=4)
+    assert [step.core.rows for step in tiles] == [(0, 50), (50, 100)]
+
+
+def test_small_tiles_are_taken_where_they_are_clearly_faster_per_pixel():
+    tiling = Tiling(halo_lr=1)
+    even, slow = {16: 0.01 * 16**2, 64: 0.01 * 64**2}, {16: 0.01 * 16**2, 64: 1.0 * 64**2}
+    assert fastest_tile((62, 62), tiling, even) == (62, 62)
+    assert max(fastest_tile((62, 62), tiling, slow)) <= 24
+    # A wide halo is done again in every small tile.
+    assert min(fastest_tile((200, 200), Tiling(halo_lr=7), even)) > 32
