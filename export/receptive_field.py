@@ -112,16 +112,15 @@ def sufficient_halo_lr(whole: bytes, given: bytes, ratio: int, frames: Sequence[
     outputs = [run_graph(whole, {"base": base, "hr_msi": msi}) for base, msi in frames]
     for halo in range(limit):
         off = max(
-            _tile_error(given, frame, output, halo * ratio, ratio) for frame, output in zip(frames, outputs, strict=True)
+            _tile_error(given, frame, output, halo * ratio, ratio)
+            for frame, output in zip(frames, outputs, strict=True)
         )
         if off <= SUFFICIENT:
             return halo
     return limit
 
 
-def _tile_error(
-    given: bytes, frame: tuple[Float, Float], whole: dict[str, Float], halo: int, core: int
-) -> float:
+def _tile_error(given: bytes, frame: tuple[Float, Float], whole: dict[str, Float], halo: int, core: int) -> float:
     """Largest difference to the whole frame over the core of a tile in its middle."""
     top, left = ((side - core) // 2 - halo for side in frame[0].shape[2:])
     side = core + 2 * halo

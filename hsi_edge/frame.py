@@ -173,21 +173,24 @@ def fill_invalid(image: Float, valid: NDArray[np.bool_]) -> Float:
 
     What is filled is never handed out: it only keeps interpolation and convolution beside it free of NaN.
     """
-    filled = np.where(valid, image, 0).astype(np.float32)
-    known = valid.copy()
-    while not known.all():
-        weight = _neighbour_sum(known.astype(np.float32)[None])[0]
-        ring = ~known & (weight > 0)
-        filled[:, ring] = _neighbour_sum(filled)[:, ring] / weight[ring]
-        known |= ring
-    return filled
+    # A margin all around spares the border's special cases: it is never known, and never missing.
+    filled = np.pad(np.where(valid, image, 0).astype(np.float32), ((0, 0), (1, 1), (1, 1)))
+    known, missing = np.pad(valid, 1), np.pad(~valid, 1)
+    steps = (-1, 0, 1)
+    while missing.any():
+        count = _known_neighbours(known)
+        rows, cols = np.nonzero(missing & (count > 0))
+        # Of the ring alone: a frame may have wide corners without pixels, which take many rings.
+        total = sum(filled[:, rows + i, cols + j] for i in steps for j in steps)
+        filled[:, rows, cols] = total / count[rows, cols]
+        known[rows, cols], missing[rows, cols] = True, False
+    return np.ascontiguousarray(filled[:, 1:-1, 1:-1])
 
 
-def _neighbour_sum(image: Float) -> Float:
-    padded = np.pad(image, ((0, 0), (1, 1), (1, 1)))
-    rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    total: Float = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
-    return total
+def _known_neighbours(known: NDArray[np.bool_]) -> Float:
+    """How many of the 3 x 3 pixels around each are known; 0 in the outermost row and column."""
+    rows = known[:-2].astype(np.float32) + known[1:-1] + known[2:]
+    return np.pad(rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:], 1)
 
 
 def every(flags: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:

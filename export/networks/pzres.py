@@ -157,7 +157,9 @@ class PZResNet(nn.Module):
         residual: Tensor | None = None
         for stage, subset in zip(self.stages, self.subsets, strict=True):
             # Not base[:, subset], which the ONNX exporter writes as Transpose, GatherND, Transpose.
-            bands = base if len(subset) == base.shape[1] else base.index_select(1, torch.tensor(subset, device=base.device))
+            bands = (
+                base if len(subset) == base.shape[1] else base.index_select(1, torch.tensor(subset, device=base.device))
+            )
             residual = stage(bands, guide, residual, means)
         assert residual is not None
         coarse = refined = base + residual

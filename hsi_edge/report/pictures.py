@@ -42,13 +42,15 @@ def _thirds(bands: NDArray[np.intp]) -> tuple[int, int, int]:
 def stretch_limits(
     data: Array, wavelengths_nm: NDArray[np.float64] | None, bad_bands: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
-    """Return the values shown as black and as full red, green and blue, `(3, 2)`: the 2nd and 98th percentile."""
-    limits = np.empty((3, 2))
-    for channel, band in enumerate(rgb_bands(data.shape[2], wavelengths_nm, bad_bands)):
-        values = np.asarray(data[:, :, band], np.float64)
-        values = values[np.isfinite(values)]
-        limits[channel] = np.percentile(values, _PERCENTILES) if values.size else (0.0, 1.0)
-    return limits
+    """Return the values shown as black and as full red, green and blue, `(3, 2)`: the 2nd and 98th percentile.
+
+    They are those of the three bands together, so that a grey surface is shown grey.
+    """
+    bands = rgb_bands(data.shape[2], wavelengths_nm, bad_bands)
+    shown = np.concatenate([np.asarray(data[:, :, band], np.float64).ravel() for band in bands])
+    shown = shown[np.isfinite(shown)]
+    limits = np.percentile(shown, _PERCENTILES) if shown.size else np.array([0.0, 1.0])
+    return np.tile(limits, (3, 1))
 
 
 def false_colour(

@@ -78,6 +78,13 @@ def test_the_fit_is_the_least_squares_of_the_centred_bands(rng):
     np.testing.assert_allclose(fit_bands(lr_hsi, lr_msi), wanted, atol=1e-4)
 
 
+def test_the_base_image_is_fitted_on_the_valid_pixels(rng):
+    lr_hsi, lr_msi = rng.random((5, 12, 10), np.float32), rng.random((3, 12, 10), np.float32)
+    valid = rng.random((12, 10)) > 0.3
+    base = make_base_image("regression", lr_hsi, lr_msi, RATIO, valid)
+    np.testing.assert_array_equal(base.weights, fit_bands(lr_hsi, lr_msi, valid))
+
+
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 def test_interpolation_does_not_look_at_the_msi(rng, kind):
     lr_hsi, msi = rng.random((5, 12, 10), np.float32), msi_of(rng)

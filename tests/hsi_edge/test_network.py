@@ -50,7 +50,9 @@ def test_own_and_given_statistics_give_the_networks_output(network, rng):
     np.testing.assert_allclose(network.refine(base, msi, statistics), wanted, atol=1e-5)
 
 
-def test_measured_statistics_are_the_callers_own(network, rng):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_measured_statistics_are_the_callers_own(bundle, backend, rng):
+    network = Network(bundle, open_backend(backend, None, bf16_allowed=False))
     first = network.measure(*images(rng))
     kept = first.copy()
     network.measure(*images(rng))
