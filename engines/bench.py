@@ -55,8 +55,7 @@ class Row:
         self.peak_bytes.append(result["peak_bytes"])
         self.growth_bytes.append(result["growth_bytes"])
         if "n_tiles" in result:
-            rows, cols = result["tile"]
-            self.note = f"{result['n_tiles']} tiles of {rows} x {cols}, statistics {result['statistics']}"
+            self.note = _tiles(result)
 
 
 @dataclass(frozen=True)
@@ -207,12 +206,18 @@ def _overheads(pairs: dict[str, dict[str, Any]]) -> Iterator[Target]:
 def _large(processes: _Processes, path: str) -> Iterator[Target]:
     name = Path(path).name
     result = processes.job(f"4096 x 4096, {name}", "run_large", {"bundle": path, "repeats": 3})
-    note = result.get("error") or "{n_tiles} tiles of {tile}, statistics {statistics}, {precision}".format(**result)
+    note = result.get("error") or f"{_tiles(result)}, {result['precision']}"
     growth = result.get("growth_bytes")
     ratio = None if "error" in result else median(result["large_s"]) / median(result["small_s"])
     megabytes = None if growth is None else growth / 1e6
     yield Target(f"{name}: 4096 x 4096, memory beyond the arrays", megabytes, "MB", at_most=300.0, note=note)
     yield Target(f"{name}: 4096 x 4096, times as long as 1024 x 1024", ratio, "x", at_most=16.5)
+
+
+def _tiles(result: dict[str, Any]) -> str:
+    rows, cols = result["tile"]
+    statistics = f", statistics {result['statistics']}" if result["statistics"] else ""
+    return f"{result['n_tiles']} tiles of {rows} x {cols}{statistics}"
 
 
 def _ratio(one: Sequence[float], other: Sequence[float]) -> float | None:

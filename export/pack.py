@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnxruntime
@@ -22,6 +22,7 @@ from export.sample import sample_pair
 from export.to_onnx import Forms, onnx_from_network
 from export.train import load_weights
 from hsi_edge.bundle import Bundle, write_bundle
+from hsi_edge.cube import Quantity
 from hsi_edge.errors import ExportError, InputError
 from hsi_edge.frame import Frame, prepare_frame
 from hsi_edge.inputs import check_inputs
@@ -32,17 +33,17 @@ from hsi_edge.tiling.geometry import Region
 Halo = Literal["exact", "sufficient"]
 Float = NDArray[np.float32]
 
-QUANTITIES = ("dn", "radiance", "reflectance")
+QUANTITIES: tuple[Quantity, ...] = ("dn", "radiance", "reflectance")
 """All: the frame's own peak scales it, or nothing in the fusion depends on a scale."""
 MIN_LR = 2
 """Smallest side of a frame, in LR pixels: below it there is nothing to interpolate."""
 RANGE_NM = (400.0, 700.0)
 WHOLE, GIVEN, GOLDEN = "fp32.onnx", "fp32-given.onnx", "golden.npz"
 GOLDEN_REGION = Region(20, 28, 20, 28)
-HALO_REGION = Region(12, 36, 12, 36)
+HALO_SIDE_PX = 160
 MAX_PARITY = 1e-5
 """Largest difference between torch and ONNX Runtime, for images of about 0 to 1."""
-TRAINING_DATA = "11 public airborne scenes and one indoor scene (CAVE), on the vis31 grid, as simulated pairs"
+TRAINING_DATA = "9 public airborne scenes and one indoor scene (CAVE), on the vis31 grid, as simulated pairs"
 DATA_LICENCE = "research data; for evaluation"
 
 
@@ -128,21 +129,25 @@ def _manifest(recipe: Recipe, name: str, forms: Forms, halo_lr: int) -> Manifest
     )
 
 
-def _sample(manifest: Manifest, region: Region) -> tuple[dict[str, NDArray[Any]], Frame, tuple[Float, Float]]:
-    """The sample's pair as a caller gives it, as the runtime prepares it, and as the graph takes it."""
+def _sample(manifest: Manifest, region: Region) -> tuple[NDArray[np.uint16], NDArray[np.uint8], Frame]:
+    """A part of the sample pair as a caller gives it, and as the runtime prepares it."""
     lr_hsi, hr_msi = sample_pair(manifest.ratio, region, manifest.bands.wavelengths_nm)
-    frame = prepare_frame(manifest, check_inputs(manifest, lr_hsi, hr_msi, resample=False))
+    return lr_hsi, hr_msi, prepare_frame(manifest, check_inputs(manifest, lr_hsi, hr_msi, resample=False))
+
+
+def _network_inputs(frame: Frame) -> tuple[Float, Float]:
     base, msi = pair_to_measure(frame, "exact", 0)
     assert msi is not None
-    return {"lr_hsi": lr_hsi, "hr_msi": hr_msi}, frame, (base[None], msi[None])
+    return base[None], msi[None]
 
 
 def _golden(manifest: Manifest, forms: Forms, network: PZResNet) -> tuple[bytes, Parity]:
-    pair, frame, (base, msi) = _sample(manifest, GOLDEN_REGION)
+    lr_hsi, hr_msi, frame = _sample(manifest, GOLDEN_REGION)
+    base, msi = _network_inputs(frame)
     output = run_graph(forms.whole, {"base": base, "hr_msi": msi})["hr_hsi"][0]
     hr_hsi = np.moveaxis(output, 0, 2) * np.float32(frame.scale)
     file = io.BytesIO()
-    np.savez_compressed(file, **pair, hr_hsi=hr_hsi)
+    np.savez_compressed(file, lr_hsi=lr_hsi, hr_msi=hr_msi, hr_hsi=hr_hsi)
     return file.getvalue(), _parity(network, base, msi, output)
 
 
@@ -165,7 +170,9 @@ def _parity(network: PZResNet, base: Float, msi: Float, output: Float) -> Parity
 
 def _sufficient_halo(manifest: Manifest, forms: Forms) -> int:
     """On the sample, and on white noise, which has more contrast than any scene."""
-    *_, (base, msi) = _sample(manifest, HALO_REGION)
+    side_lr = HALO_SIDE_PX // manifest.ratio
+    *_, frame = _sample(manifest, Region(0, side_lr, 0, side_lr))
+    base, msi = _network_inputs(frame)
     rng = np.random.default_rng(0)
     noise = (rng.random(base.shape, np.float32), rng.random(msi.shape, np.float32))
     return sufficient_halo_lr(forms.whole, forms.given, manifest.ratio, [(base, msi), noise])

@@ -28,7 +28,7 @@ def radius_px(graph: bytes) -> int:
         ExportError: An operation on the way is neither a convolution that keeps the size nor pixel by pixel.
     """
     parsed = gs.import_onnx(onnx.load_from_string(graph))
-    radii = {name: 0 for name in IMAGES}
+    radii = dict.fromkeys(IMAGES, 0)
     for node in parsed.toposort().nodes:
         seen = [radii[tensor.name] for tensor in node.inputs if tensor.name in radii]
         if seen:
@@ -106,25 +106,23 @@ def sufficient_halo_lr(whole: bytes, given: bytes, ratio: int, frames: Sequence[
         whole: The form that measures its statistics.
         given: The form that takes them.
         ratio: HR pixels per LR pixel.
-        frames: Base images and MSIs, `(1, bands, rows, cols)`, each larger than the receptive field.
+        frames: Base images and MSIs, `(1, bands, rows, cols)`, each side at least four halos long.
     """
     limit = exact_halo_lr(given, ratio)
     outputs = [run_graph(whole, {"base": base, "hr_msi": msi}) for base, msi in frames]
     for halo in range(limit):
-        off = max(
-            _tile_error(given, frame, output, halo * ratio, ratio)
-            for frame, output in zip(frames, outputs, strict=True)
-        )
+        pairs = zip(frames, outputs, strict=True)
+        off = max(_tile_error(given, frame, output, halo * ratio) for frame, output in pairs)
         if off <= SUFFICIENT:
             return halo
     return limit
 
 
-def _tile_error(given: bytes, frame: tuple[Float, Float], whole: dict[str, Float], halo: int, core: int) -> float:
-    """Largest difference to the whole frame over the core of a tile in its middle."""
-    top, left = ((side - core) // 2 - halo for side in frame[0].shape[2:])
-    side = core + 2 * halo
-    base, msi = (np.ascontiguousarray(image[:, :, top : top + side, left : left + side]) for image in frame)
+def _tile_error(given: bytes, frame: tuple[Float, Float], whole: dict[str, Float], halo: int) -> float:
+    """Largest difference to the whole frame over the core of a tile in its middle, half as high and wide."""
+    rows, cols = (slice(side // 4, side // 4 + side // 2) for side in frame[0].shape[2:])
+    read = np.s_[:, :, rows.start - halo : rows.stop + halo, cols.start - halo : cols.stop + halo]
+    base, msi = (np.ascontiguousarray(image[read]) for image in frame)
     tile = run_graph(given, {"base": base, "hr_msi": msi, "statistics": whole["measured_statistics"]})["hr_hsi"]
-    wanted = whole["hr_hsi"][:, :, top + halo : top + halo + core, left + halo : left + halo + core]
-    return float(np.abs(tile[:, :, halo : halo + core, halo : halo + core] - wanted).max())
+    core = tile[:, :, halo : halo + rows.stop - rows.start, halo : halo + cols.stop - cols.start]
+    return float(np.abs(core - whole["hr_hsi"][:, :, rows, cols]).max())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
 from export.networks.pzres import PZResNet
+from hsi_edge.errors import ExportError
 
 VECTOR = 16
 """Channels are filled up to a multiple of this, the floats of an AVX-512 register."""
@@ -20,28 +22,34 @@ def widened(network: PZResNet) -> PZResNet:
     Its output is the same. Its statistics have more entries; those that were added are zero.
     """
     wide = copy.deepcopy(network)
-    for stage in wide.stages:
+    stages: Any = wide.stages
+    for stage in stages:
         growth = stage.dense[0].spectral.out_channels
         fixed = stage.dense[0].spectral.in_channels
         for layer in stage.dense:
-            layer.spectral = _filled(layer.spectral, fixed, growth, grown=True)
-            layer.spatial = _filled(layer.spatial, 0, growth, grown=True)
-        stage.last.spectral = _filled(stage.last.spectral, fixed, growth, grown=False)
+            layer.spectral = _filled(layer.spectral, fixed, growth, outputs=_filled_up(growth))
+            layer.spatial = _filled(layer.spatial, 0, growth, outputs=_filled_up(growth))
+        stage.last.spectral = _filled(stage.last.spectral, fixed, growth, outputs=stage.last.spectral.out_channels)
     return wide
 
 
-def _filled(conv: nn.Conv2d, fixed: int, growth: int, *, grown: bool) -> nn.Conv2d:
-    """`conv` over `fixed` channels and then features of `growth` channels each, whose output is a feature if `grown`."""
-    wide = math.ceil(growth / VECTOR) * VECTOR
+def _filled_up(channels: int) -> int:
+    return math.ceil(channels / VECTOR) * VECTOR
+
+
+def _filled(conv: nn.Conv2d, fixed: int, growth: int, *, outputs: int) -> nn.Conv2d:
+    """`conv` over `fixed` channels and then features of `growth` channels; those wider, and with `outputs` channels."""
+    if conv.groups != 1:
+        raise ExportError(
+            "a depthwise network cannot be widened; train with depthwise=False, which is the published one"
+        )
     features = (conv.in_channels - fixed) // growth
-    outputs = wide if grown else conv.out_channels
-    kernel, padding = conv.weight.shape[2:], conv.padding
-    filled = nn.utils.skip_init(nn.Conv2d, fixed + features * wide, outputs, kernel, padding=padding)
-    rows = conv.out_channels
+    wide = _filled_up(growth)
+    old = [*range(fixed), *(fixed + k * wide + channel for k in range(features) for channel in range(growth))]
+    filled = nn.Conv2d(fixed + features * wide, outputs, conv.kernel_size[0], padding=conv.kernel_size[0] // 2)
+    assert conv.bias is not None
+    assert filled.bias is not None
     with torch.no_grad():
-        filled.weight.zero_()[:rows, :fixed] = conv.weight[:, :fixed]
-        filled.bias.zero_()[:rows] = conv.bias
-        target = filled.weight[:rows, fixed:].unflatten(1, (features, wide)) if features else filled.weight[:rows, :0]
-        if features:
-            target[:, :, :growth] = conv.weight[:, fixed:].unflatten(1, (features, growth))
+        filled.weight.zero_()[: conv.out_channels, old] = conv.weight
+        filled.bias.zero_()[: conv.out_channels] = conv.bias
     return filled

@@ -23,7 +23,7 @@ from hsi_edge.inputs import FrameInput, Image, check_inputs
 from hsi_edge.manifest import Manifest, StatisticsMode
 from hsi_edge.network import Network
 from hsi_edge.resampling import Float
-from hsi_edge.statistics import pair_to_measure
+from hsi_edge.statistics import SAMPLE_PX, pair_to_measure
 from hsi_edge.tiling.geometry import Tile, plan_tiles
 from hsi_edge.tiling.size import fastest_tile
 
@@ -319,9 +319,15 @@ class HSIEngine:
             masked_lr_px=masked_lr,
             masked_msi_px=masked_msi,
             timings_ms=timings | {"total": sum(timings.values())},
-            planned_bytes=rows * cols * self.manifest.tiling.bytes_per_px + 2 * STRIP_BYTES + 3 * given.lr_hsi.nbytes,
+            planned_bytes=self._planned_bytes(given, (rows, cols)),
             warnings=(masked,) if masked_lr or masked_msi else (),
         )
+
+    def _planned_bytes(self, given: FrameInput, tile_px: tuple[int, int]) -> int:
+        pixels = tile_px[0] * tile_px[1]
+        if self.manifest.statistics is not None:
+            pixels += min(pixels, SAMPLE_PX**2)
+        return pixels * self.manifest.tiling.bytes_per_px + 2 * STRIP_BYTES + 3 * given.lr_hsi.nbytes
 
 
 def _checked_mode(manifest: Manifest, wanted: StatisticsMode | None) -> StatisticsMode | None:

@@ -23,6 +23,8 @@ from hsi_edge.tiling.geometry import Region
 
 WINDOWS_PER_SIDE = 4
 """`sampled` takes this many windows along each axis."""
+SAMPLE_PX = 192
+"""HR side of all windows of `sampled` together; a larger sample costs time and brings the tiles hardly closer."""
 
 
 def pair_to_measure(frame: Frame, mode: StatisticsMode, sample_lr: int) -> tuple[Float, Float | None]:
@@ -31,7 +33,7 @@ def pair_to_measure(frame: Frame, mode: StatisticsMode, sample_lr: int) -> tuple
     Args:
         frame: The frame.
         mode: Any but `whole`.
-        sample_lr: Side of the sampled pair in LR pixels.
+        sample_lr: Largest side of the sampled pair in LR pixels that memory allows.
     """
     if mode == "exact":
         base, msi, _ = frame.window(Region(0, frame.lr_shape[0], 0, frame.lr_shape[1]))
@@ -58,7 +60,8 @@ def _halved(image: Float) -> Float:
 
 def _sampled(frame: Frame, side: int) -> tuple[Float, Float | None]:
     # At most a quarter of the frame: more costs time, and the tiles come close enough without.
-    heights, widths = (_windows(length, min(side, -(-length // 2))) for length in frame.lr_shape)
+    largest = min(side, max(1, SAMPLE_PX // frame.base.ratio))
+    heights, widths = (_windows(length, min(largest, -(-length // 2))) for length in frame.lr_shape)
     strips_of_windows = []
     for top, bottom in heights:
         row = [frame.window(Region(top, bottom, left, right))[:2] for left, right in widths]

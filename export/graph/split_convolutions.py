@@ -1,7 +1,7 @@
-"""A 1x1 convolution over a concatenation is the sum of convolutions over its parts; then nobody needs the concatenation.
+"""A 1x1 convolution over a concatenation is the sum of convolutions over its parts, and needs no concatenation.
 
-In a dense block the concatenations copy every feature once per later layer, while a runtime adds one convolution's output
-to another's for nothing, inside the convolution.
+In a dense block the concatenations copy every feature once per later layer, while a runtime adds one convolution's
+output to another's for nothing, inside the convolution.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ def test_the_photo_lies_above_the_frame() -> None:
     brightness = lr_hsi.mean(axis=2)
     photo = hr_msi.mean(axis=2).reshape(40, 8, 44, 8).mean(axis=(1, 3))
     assert np.corrcoef(brightness.ravel(), photo.ravel())[0, 1] > 0.8
-    assert np.corrcoef(brightness[:, 3:].ravel(), photo[:, :-3].ravel())[0, 1] < 0.6
+    assert np.corrcoef(brightness[:, ::-1].ravel(), photo.ravel())[0, 1] < 0.5
 
 
 def test_the_pair_is_of_the_sizes_and_types_that_sensors_deliver() -> None:

@@ -5,6 +5,7 @@ import torch
 
 from export.networks.pzres import PZResNet, Variant
 from export.widen import VECTOR, widened
+from hsi_edge.errors import ExportError
 
 
 @pytest.mark.parametrize("variant", ["code", "paper"])
@@ -24,6 +25,11 @@ def test_what_was_added_is_zero_and_the_original_is_untouched() -> None:
     statistics = wide(torch.rand(1, 9, 12, 12), torch.rand(1, 3, 12, 12)).statistics
     assert statistics.count_nonzero() <= before.shape[1] < statistics.shape[1]
     assert network.stages[2].dense[0].spatial.out_channels == 18
+
+
+def test_a_depthwise_network_is_refused() -> None:
+    with pytest.raises(ExportError, match="depthwise network cannot be widened"):
+        widened(PZResNet(9, depthwise=True))
 
 
 def test_dense_layers_fill_whole_vectors() -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -163,16 +161,6 @@ def test_an_lr_hole_is_filled_from_its_rim_and_its_rim_alone():
     filled = fill_invalid(image, valid)
     np.testing.assert_allclose(filled[0], 1)
     np.testing.assert_allclose(filled[1], 3)
-
-
-def test_wide_corners_without_pixels_are_filled_in_little_time(rng):
-    rows, cols = np.mgrid[:200, :200]
-    valid = (rows + cols > 150) & (rows + cols < 250)
-    start = time.perf_counter()
-    filled = fill_invalid(rng.random((100, 200, 200), np.float32), valid)
-    # A pass over the whole frame for every ring takes more than ten times as long.
-    assert time.perf_counter() - start < 2
-    assert filled.min() > 0
 
 
 def test_filling_keeps_each_valid_pixel(rng):
