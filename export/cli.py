@@ -41,12 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("-o", "--output", type=Path, required=True, help="the bundle's folder or .zip file")
     pack.add_argument("--data", type=Path, default=DATA, help="research data folder, for the BF16 gate (%(default)s)")
     pack.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs (%(default)s)")
-    pack.add_argument(
-        "--halo",
-        choices=("exact", "sufficient"),
-        default="exact",
-        help="exact for any weights, or the smaller one that these weights need (%(default)s)",
-    )
     pack.set_defaults(run=_pack)
     regression = commands.add_parser("pack-regression", help="write the bundle of the regression fusion")
     regression.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
@@ -83,7 +77,7 @@ def _pack(arguments: argparse.Namespace) -> None:
     if data is None:
         print(f"no research data in {arguments.data}: BF16 is not measured, and so not allowed", file=sys.stderr)
     network = trained_network(recipe, arguments.runs)
-    bundle = pack(recipe, network, arguments.output, name=arguments.name, data=data, halo=arguments.halo)
+    bundle = pack(recipe, network, arguments.output, name=arguments.name, data=data)
     print(bundle.path)
 
 

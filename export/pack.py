@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnxruntime
@@ -16,7 +15,7 @@ from export.memory import bytes_per_px
 from export.networks.pzres import PZResNet
 from export.onnx_session import run_graph
 from export.precision import bf16_gate
-from export.receptive_field import exact_halo_lr, sufficient_halo_lr
+from export.receptive_field import exact_halo_lr, radius_px, sufficient_halo_lr
 from export.recipe import Recipe
 from export.sample import sample_pair
 from export.to_onnx import Forms, onnx_from_network
@@ -30,7 +29,6 @@ from hsi_edge.manifest import Bands, Graph, Input, Manifest, Msi, Parity, Statis
 from hsi_edge.statistics import pair_to_measure
 from hsi_edge.tiling.geometry import Region
 
-Halo = Literal["exact", "sufficient"]
 Float = NDArray[np.float32]
 
 QUANTITIES: tuple[Quantity, ...] = ("dn", "radiance", "reflectance")
@@ -83,7 +81,7 @@ def trained_network(recipe: Recipe, runs: Path) -> PZResNet:
     return network
 
 
-def pack(recipe: Recipe, network: PZResNet, out: Path, *, name: str, data: Path | None, halo: Halo = "exact") -> Bundle:
+def pack(recipe: Recipe, network: PZResNet, out: Path, *, name: str, data: Path | None) -> Bundle:
     """Write the bundle of a trained network: its graphs, and in the manifest what was computed and measured of them.
 
     Args:
@@ -92,23 +90,20 @@ def pack(recipe: Recipe, network: PZResNet, out: Path, *, name: str, data: Path 
         out: Folder, or a path that ends in `.zip`.
         name: Of the model.
         data: The research data folder, for the BF16 gate; None leaves BF16 forbidden.
-        halo: `exact` for any weights; `sufficient` is smaller and faster, see `sufficient_halo_lr`.
 
     Raises:
         ExportError: The graph does not do what the network does, or its receptive field is not what it seems.
         OutputError: `out` cannot be written, or is no bundle.
     """
     forms = onnx_from_network(network, recipe.network.hsi_bands, recipe.network.msi_bands)
-    manifest = _manifest(recipe, name, forms, exact_halo_lr(forms.given, recipe.ratio))
-    if halo == "sufficient":
-        tiling = replace(manifest.tiling, halo_lr=_sufficient_halo(manifest, forms))
-        manifest = replace(manifest, tiling=tiling)
+    manifest = _manifest(recipe, name, forms)
+    manifest = replace(manifest, tiling=replace(manifest.tiling, halo_lr=_sufficient_halo(manifest, forms)))
     golden, parity = _golden(manifest, forms, network)
     manifest = replace(manifest, parity=parity, precision=bf16_gate(forms.whole, recipe, data))
     return write_bundle(out, manifest, {WHOLE: forms.whole, GIVEN: forms.given, GOLDEN: golden})
 
 
-def _manifest(recipe: Recipe, name: str, forms: Forms, halo_lr: int) -> Manifest:
+def _manifest(recipe: Recipe, name: str, forms: Forms) -> Manifest:
     return Manifest(
         name=name,
         network="pzres",
@@ -119,7 +114,12 @@ def _manifest(recipe: Recipe, name: str, forms: Forms, halo_lr: int) -> Manifest
         input=Input(quantities=QUANTITIES, lr_scaling="frame_peak", msi_scaling="frame_peak"),
         base=recipe.base,
         psf_fwhm_px=float(recipe.ratio),
-        tiling=Tiling(halo_lr=halo_lr, min_lr=MIN_LR, bytes_per_px=bytes_per_px(forms.given)),
+        tiling=Tiling(
+            halo_lr=exact_halo_lr(forms.given, recipe.ratio),
+            radius_px=radius_px(forms.given),
+            min_lr=MIN_LR,
+            bytes_per_px=bytes_per_px(forms.given),
+        ),
         statistics=Statistics(
             modes=("whole", "exact", "reduced", "sampled", "previous"), default="sampled", size=forms.size
         ),

@@ -109,7 +109,9 @@ class Tiling:
     """How a frame may be cut, in LR pixels.
 
     Attributes:
-        halo_lr: Margin per side that makes a tile's core exact, from the receptive field.
+        halo_lr: Margin per side that makes a tile's core exact: at most the receptive field, less where the trained
+            weights were measured not to use its rim.
+        radius_px: The receptive field's radius in HR pixels, proved by impulses at export; 0 without a graph.
         alignment_lr: Tile origins and sizes are multiples of this.
         min_lr: Smallest side of a frame.
         max_tile_lr: Largest side of a tile with its halo; 0 is no limit.
@@ -117,12 +119,14 @@ class Tiling:
     """
 
     halo_lr: int
+    radius_px: int = 0
     alignment_lr: int = 1
     min_lr: int = 1
     max_tile_lr: int = 0
     bytes_per_px: int = 0
 
     def __post_init__(self) -> None:
+        _want(self.radius_px >= 0, "tiling.radius_px", self.radius_px, "0 or more")
         _want(self.halo_lr >= 0, "tiling.halo_lr", self.halo_lr, "0 or more")
         _want(self.alignment_lr >= 1, "tiling.alignment_lr", self.alignment_lr, "1 or more")
         _want(self.min_lr >= 1, "tiling.min_lr", self.min_lr, "1 or more")

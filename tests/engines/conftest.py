@@ -78,7 +78,7 @@ def bundle(tmp_path, monkeypatch):
         input=Input(quantities=("reflectance",), lr_scaling="unit"),
         base="bilinear",
         psf_fwhm_px=float(RATIO),
-        tiling=Tiling(halo_lr=1, min_lr=2, bytes_per_px=200),
+        tiling=Tiling(halo_lr=1, min_lr=2, bytes_per_px=130),
         statistics=Statistics(modes=modes, default="sampled", size=1),
         graphs={"fp32": Graph(whole="fp32.onnx", given="fp32_given.onnx")},
         precision=Precision(),

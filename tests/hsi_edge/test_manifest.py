@@ -107,7 +107,7 @@ def test_numpy_scalars_are_dumped_as_plain_numbers():
         (
             "tiling/halo",
             4,
-            r"toy/manifest.yaml: unknown key tiling.halo \(did you mean halo_lr\?\); known: halo_lr, al",
+            r"toy/manifest.yaml: unknown key tiling.halo \(did you mean halo_lr\?\); known: halo_lr, radius_px, al",
         ),
         ("licence", "x", "unknown key licence; known: schema, name"),
         ("schema", 2, "schema 2 is newer than the newest that this version of hsi_edge knows, 1; upgrade with: pip"),

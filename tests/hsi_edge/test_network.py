@@ -72,10 +72,12 @@ def test_a_shape_is_compiled_once_and_the_oldest_are_let_go(network, rng):
 
 
 def test_the_sides_within_the_budget_are_timed(network):
-    assert list(network.fastest_sides(64**2 * BYTES_PER_PX)) == [32]
-    assert all(seconds > 0 for seconds in network.fastest_sides(64**2 * BYTES_PER_PX).values())
+    # A third of the budget is for the pass that measures the statistics.
+    budget = 64**2 * BYTES_PER_PX * 3 // 2
+    assert list(network.fastest_sides(budget)) == [32]
+    assert all(seconds > 0 for seconds in network.fastest_sides(budget).values())
     with pytest.raises(TilingError, match="raise memory_mb"):
-        network.fastest_sides(64**2 * BYTES_PER_PX - 1)
+        network.fastest_sides(budget - 2)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
