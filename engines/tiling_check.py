@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from engines.salton_sea import FramePair
 from hsi_edge import HSIEngine
 from hsi_edge.bundle import Bundle
-from hsi_edge.engine import RunReport
 from hsi_edge.errors import HSIEdgeError, InputError
 from hsi_edge.frame import prepare_frame
 from hsi_edge.inputs import check_inputs
 from hsi_edge.manifest import Manifest, StatisticsMode
+from hsi_edge.run_report import RunReport
 from hsi_edge.tiling.geometry import Region
 
 Float = NDArray[np.float32]

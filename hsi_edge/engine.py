@@ -23,6 +23,7 @@ from hsi_edge.inputs import FrameInput, Image, check_inputs
 from hsi_edge.manifest import Manifest, StatisticsMode
 from hsi_edge.network import Network
 from hsi_edge.resampling import Float
+from hsi_edge.run_report import RunReport
 from hsi_edge.statistics import SAMPLE_PX, pair_to_measure
 from hsi_edge.tiling.geometry import Tile, plan_tiles
 from hsi_edge.tiling.size import fastest_tile
@@ -33,42 +34,6 @@ GRAPHLESS_TILE_PX = 256
 """HR side of a window where no network runs: large enough for the matrix product, small enough for the cache."""
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunReport:
-    """How a result was made.
-
-    Attributes:
-        bundle, network, ratio, base: Of the model.
-        backend, precision, device: What ran it; `numpy` for a model without a graph.
-        statistics: Where the global statistics came from; None for a network without, or a frame run in one piece.
-        tile: Rows and columns of a tile with its halo, in HR pixels.
-        n_tiles: Number of tiles.
-        lr_shape, msi_shape: Of the inputs, `(rows, cols, bands)`.
-        masked_lr_px, masked_msi_px: Invalid pixels of the inputs; the output is NaN above and at them.
-        timings_ms: By stage: `prepare`, `statistics`, `tiles`, `total`.
-        planned_bytes: Memory planned beyond the inputs and the output.
-        warnings: What the caller should know, in words.
-    """
-
-    bundle: str
-    network: str
-    ratio: int
-    base: str
-    backend: str
-    precision: str
-    device: str
-    statistics: str | None
-    tile: tuple[int, int]
-    n_tiles: int
-    lr_shape: tuple[int, int, int]
-    msi_shape: tuple[int, int, int] | None
-    masked_lr_px: int
-    masked_msi_px: int
-    timings_ms: dict[str, float]
-    planned_bytes: int
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -201,8 +166,8 @@ class HSIEngine:
                 ahead = pool.submit(fetch)
                 yield self._fuse(prepared, statistics, None, None)
                 self._check_open()
-                if self._mode == "previous" and self._network is not None:
-                    statistics = self._measured(self._network, prepared.frame)
+                if self._mode == "previous" and self._takes_statistics(self._plan(prepared.frame)):
+                    statistics = self._measured(prepared.frame)
         finally:
             # A source that blocks must not hold up the one who stops listening.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -223,9 +188,9 @@ class HSIEngine:
         start = time.perf_counter()
         result = self._output(frame, given, out)
         tiles = self._plan(frame)
-        tiled = len(tiles) > 1 and self._network is not None and self.manifest.statistics is not None
-        if tiled and statistics is None and self._network is not None:
-            statistics = self._measured(self._network, frame)
+        tiled = self._takes_statistics(tiles)
+        if tiled and statistics is None:
+            statistics = self._measured(frame)
         statistics_ms = _ms_since(start)
         start = time.perf_counter()
         self._run_tiles(frame, tiles, statistics if tiled else None, result, progress)
@@ -265,8 +230,13 @@ class HSIEngine:
         if frame.dead_bands.any():
             core[:, :, frame.dead_bands] = np.nan
 
-    def _measured(self, network: Network, frame: Frame) -> Float:
-        return network.measure(*pair_to_measure(frame, self._mode or "exact", max(self._seconds_by_side)))
+    def _takes_statistics(self, tiles: tuple[Tile, ...]) -> bool:
+        """Whether the tiles must be told the frame's statistics; one tile is the frame and measures its own."""
+        return len(tiles) > 1 and self.manifest.statistics is not None
+
+    def _measured(self, frame: Frame) -> Float:
+        assert self._network is not None
+        return self._network.measure(*pair_to_measure(frame, self._mode or "exact", max(self._seconds_by_side)))
 
     def _plan(self, frame: Frame) -> tuple[Tile, ...]:
         tiling = self.manifest.tiling

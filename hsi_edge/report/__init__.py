@@ -26,7 +26,7 @@ from hsi_edge.report.pictures import false_colour, rgb_bands, stretch_limits
 from hsi_edge.report.sections import sections, size_text
 
 if TYPE_CHECKING:
-    from hsi_edge.engine import RunReport
+    from hsi_edge.run_report import RunReport
 
 __all__ = ["false_colour", "rgb_bands", "stretch_limits", "write_report"]
 

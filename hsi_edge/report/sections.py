@@ -26,7 +26,7 @@ from hsi_edge.report.plot import plot
 from hsi_edge.report.spectra import PixelSpectra, pixel_spectra
 
 if TYPE_CHECKING:
-    from hsi_edge.engine import RunReport
+    from hsi_edge.run_report import RunReport
 
 _RGB_NM = np.array([650.0, 550.0, 450.0])  # tells `false_colour` that the bands are red, green, blue
 _QUANTITIES = {"dn": "digital number", "radiance": "radiance", "reflectance": "reflectance", None: "value"}

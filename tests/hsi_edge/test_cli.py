@@ -16,11 +16,11 @@ from hsi_edge import cli
 from hsi_edge._version import __version__
 from hsi_edge.bundle import write_bundle
 from hsi_edge.cube import Cube, Georeference
-from hsi_edge.engine import RunReport
 from hsi_edge.errors import EngineLoadError, InputError
 from hsi_edge.io import read, write
 from hsi_edge.manifest import Bands, Input, Manifest, Msi, Tiling, Training
 from hsi_edge.progress import Progress
+from hsi_edge.run_report import RunReport
 
 RATIO = 2
 WAVELENGTHS_NM = (450.0, 550.0, 650.0)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from hsi_edge.cube import Cube
-from hsi_edge.engine import RunReport
 from hsi_edge.errors import InputError, OutputError
 from hsi_edge.png import encode_png
 from hsi_edge.report import false_colour, rgb_bands, stretch_limits, write_report
 from hsi_edge.report.pictures import fit_to_page, most_detailed
 from hsi_edge.report.spectra import pixel_spectra
+from hsi_edge.run_report import RunReport
 
 RATIO = 4
 WAVELENGTHS_NM = np.linspace(400.0, 700.0, 7)

@@ -1,0 +1,41 @@
+"""How a result was made: what the engine says of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """How a result was made.
+
+    Attributes:
+        bundle, network, ratio, base: Of the model.
+        backend, precision, device: What ran it; `numpy` for a model without a graph.
+        statistics: Where the global statistics came from; None for a network without, or a frame run in one piece.
+        tile: Rows and columns of a tile with its halo, in HR pixels.
+        n_tiles: Number of tiles.
+        lr_shape, msi_shape: Of the inputs, `(rows, cols, bands)`.
+        masked_lr_px, masked_msi_px: Invalid pixels of the inputs; the output is NaN above and at them.
+        timings_ms: By stage: `prepare`, `statistics`, `tiles`, `total`.
+        planned_bytes: Memory planned beyond the inputs and the output.
+        warnings: What the caller should know, in words.
+    """
+
+    bundle: str
+    network: str
+    ratio: int
+    base: str
+    backend: str
+    precision: str
+    device: str
+    statistics: str | None
+    tile: tuple[int, int]
+    n_tiles: int
+    lr_shape: tuple[int, int, int]
+    msi_shape: tuple[int, int, int] | None
+    masked_lr_px: int
+    masked_msi_px: int
+    timings_ms: dict[str, float]
+    planned_bytes: int
+    warnings: tuple[str, ...]
