@@ -98,7 +98,7 @@ def photo_on_grid(photo: Rgb, photo_from_frame: NDArray[np.float64], rows: int, 
 
 
 def main(out: Path = OUT) -> None:
-    """Fuse the sample pair and write cube, report and picture into `out`."""
+    """Fuse the sample pair and write inputs, cube, report and picture into `out`."""
     frame, photo = read(SAMPLES / "frame.hdr"), np.asarray(read(SAMPLES / "orthophoto.png").data)
     registration = read_registration(SAMPLES)
     with HSIEngine(BUNDLE) as engine:
@@ -108,6 +108,8 @@ def main(out: Path = OUT) -> None:
         hr_hsi = engine.run(lr_hsi, hr_msi)
         report = engine.report
     out.mkdir(parents=True, exist_ok=True)
+    write(out / "frame.hdr", lr_hsi)
+    (out / "photo.png").write_bytes(encode_png(hr_msi))
     write(out / "fused.hdr", hr_hsi)
     write_report(out, report=report, lr_hsi=lr_hsi, hr_hsi=hr_hsi, hr_msi=hr_msi)
     (out / "comparison.png").write_bytes(encode_png(comparison(lr_hsi, hr_msi, hr_hsi)))
@@ -152,6 +154,7 @@ Written to {out}:
   comparison.png  frame, photo and result side by side: look at this first
   report.html     the run: pictures, spectra of a few pixels, timings
   fused.hdr       the cube, {hr_hsi.rows} x {hr_hsi.cols} x {hr_hsi.n_bands}, reflectance (ENVI)
+  frame.hdr, photo.png   what was fused: the frame's 31 bands, and the photo on its grid at ratio {model.ratio}
 Look at: the canal, the rows of trees, the single desert shrubs; the frame's pixels are too coarse to show them.
 Mind: the two were taken on different days. Fine detail, such as shadows and crops, is that of the photo's day;
   spectra were measured for whole frame pixels only.
