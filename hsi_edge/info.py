@@ -64,7 +64,7 @@ def _model_lines(manifest: Manifest) -> Iterator[Line]:
     if manifest.statistics is not None:
         others = [mode for mode in manifest.statistics.modes if mode != manifest.statistics.default]
         also = f"; also {', '.join(others)}" if others else ""
-        yield "frame statistics", f"{manifest.statistics.default} (default){also}"
+        yield "statistics", f"{manifest.statistics.default} (default){also}"
     yield "precision", _precision_text(manifest)
     if manifest.training is not None:
         yield "trained on", manifest.training.data

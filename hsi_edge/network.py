@@ -12,7 +12,7 @@ from hsi_edge.bundle import Bundle
 from hsi_edge.errors import EngineLoadError
 from hsi_edge.manifest import Graph
 from hsi_edge.resampling import Float
-from hsi_edge.tiling.size import candidate_sides, measure_sides
+from hsi_edge.tiling.size import candidate_sides
 
 MAX_SESSIONS = 3
 """Compiled shapes kept at once: tile, statistics pass, and one more for frames of changing size."""
@@ -54,7 +54,7 @@ class Network:
         # The pass that measures the statistics keeps its own memory, for a smaller image.
         share = budget_bytes if self._manifest.statistics is None else budget_bytes * 2 // 3
         sides = candidate_sides(self._manifest.tiling, self._manifest.ratio, share)
-        measured = measure_sides(sides, self._seconds)
+        measured = {side: self._seconds(side) for side in sides}
         self._sessions.clear()
         return measured
 

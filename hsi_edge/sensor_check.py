@@ -83,7 +83,8 @@ def _check_nanometres_ascending(centres: NDArray[np.float64], what: str) -> None
         band = int(np.argmin(steps))
         raise InputError(
             f"the wavelengths of {what} are not ascending: band {band} is at {centres[band]:g} nm, band {band + 1} at "
-            f"{centres[band + 1]:g} nm. Sort them: cube.select_bands(np.argsort(cube.wavelengths_nm))"
+            f"{centres[band + 1]:g} nm. Pass resample=True / --resample, or sort "
+            "them: cube.select_bands(np.argsort(cube.wavelengths_nm))"
         )
 
 

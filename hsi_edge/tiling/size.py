@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -34,19 +34,6 @@ def candidate_sides(tiling: Tiling, ratio: int, budget_bytes: int) -> tuple[int,
             f"the smallest needs {math.ceil(smallest / 2**20)} MB: raise memory_mb"
         )
     return tuple(sorted(fitting))
-
-
-def measure_sides(sides: tuple[int, ...], seconds: Callable[[int], float]) -> dict[int, float]:
-    """Time a tile of every side, ascending, and stop where larger ones have become clearly slower per pixel."""
-    measured: dict[int, float] = {}
-    best = math.inf
-    for side in sides:
-        measured[side] = seconds(side)
-        per_pixel = measured[side] / side**2
-        if per_pixel > 1.5 * best:
-            break
-        best = min(best, per_pixel)
-    return measured
 
 
 def fastest_tile(frame: tuple[int, int], tiling: Tiling, measured: Mapping[int, float]) -> tuple[int, int]:

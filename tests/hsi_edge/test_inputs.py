@@ -118,7 +118,7 @@ REFUSED = {
     ),
     "bands in descending order": (
         lambda lr, msi: (Cube(data=lr, wavelengths_nm=np.array(WAVELENGTHS_NM)[::-1]), msi),
-        "not ascending: band 0 is at 650 nm, band 1 at 600 nm. Sort them",
+        "not ascending: band 0 is at 650 nm, band 1 at 600 nm. Pass resample=True",
     ),
     "another quantity": (
         lambda lr, msi: (Cube(data=lr, quantity="radiance"), msi),

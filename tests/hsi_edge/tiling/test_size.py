@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hsi_edge.errors import TilingError
 from hsi_edge.manifest import Tiling
 from hsi_edge.tiling.geometry import plan_tiles
-from hsi_edge.tiling.size import CANDIDATE_SIDES_PX, candidate_sides, fastest_tile, measure_sides
+from hsi_edge.tiling.size import CANDIDATE_SIDES_PX, candidate_sides, fastest_tile
 
 
 def test_sides_are_hr_pixels_over_the_ratio():
@@ -41,17 +41,6 @@ def test_each_side_holds_two_halos_is_aligned_and_within_the_models_limit(halo, 
 def test_a_budget_without_room_for_a_tile_says_how_much_it_needs():
     with pytest.raises(TilingError, match="of 1 MB holds no tile of this model; the smallest needs 16 MB: raise mem"):
         candidate_sides(Tiling(halo_lr=1, bytes_per_px=4096), 8, 1 << 20)
-
-
-def test_measuring_stops_where_larger_tiles_are_clearly_slower():
-    asked = []
-
-    def seconds(side):
-        asked.append(side)
-        return side**2 * (1.0 if side <= 16 else 2.0)
-
-    assert measure_sides((8, 16, 32, 64), seconds) == {8: 64.0, 16: 256.0, 32: 2048.0}
-    assert asked == [8, 16, 32]
 
 
 @given(
