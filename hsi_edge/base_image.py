@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_edge.resampling import Float, Kernel, upsample_window
+from hsi_edge.resampling import LARGEST_UNSHARED, Float, Kernel, upsample_window
 
 BaseKind = Literal["bilinear", "bicubic", "regression"]
 RIDGE = 1e-4
@@ -49,8 +49,16 @@ class BaseImage:
         """
         image = upsample_window(self.remainder, rows, cols, self.ratio, self.kernel)
         if self.weights is not None and msi is not None:
-            image += (self.weights @ msi.reshape(msi.shape[0], -1)).reshape(image.shape)
+            _add_explained(image, self.weights, msi)
         return image
+
+
+def _add_explained(image: Float, weights: Float, msi: Float) -> None:
+    """Add `weights @ msi` in place, in parts that stay on the calling thread and in its cache."""
+    flat, guide = image.reshape(image.shape[0], -1), msi.reshape(msi.shape[0], -1)
+    step = LARGEST_UNSHARED // weights.size
+    for left in range(0, flat.shape[1], step):
+        flat[:, left : left + step] += weights @ guide[:, left : left + step]
 
 
 def make_base_image(

@@ -25,12 +25,12 @@ def resident_bytes() -> int:
 
 
 def peak_resident_bytes() -> int:
-    """The most that this process has held in memory.
+    """The most that this process has held in memory, files mapped into it included; 0 where the system is not Linux.
 
     Not `getrusage`: its `ru_maxrss` starts at what the parent process held, so that a small program that a large one
     starts looks large.
     """
-    return _kilobytes(_STATUS, "VmHWM") * 1024
+    return _kilobytes(_STATUS, "VmHWM") * 1024 if _STATUS.exists() else 0
 
 
 def machine_facts(packages: Sequence[str]) -> dict[str, str]:

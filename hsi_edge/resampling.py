@@ -17,6 +17,8 @@ Float = NDArray[np.float32]
 Kernel = Literal["bilinear", "bicubic"]
 Border = Literal["edge", "reflect"]
 
+LARGEST_UNSHARED = 1 << 18
+"""Multiply-adds of the largest matrix product that OpenBLAS computes on one thread."""
 KEYS_A = -0.5
 """The cubic's parameter (Keys, "Cubic Convolution Interpolation for Digital Image Processing", 1981): third order."""
 
@@ -66,8 +68,21 @@ def upsample_window(image: Float, rows: tuple[int, int], cols: tuple[int, int], 
     top, down = upsampling_matrix(*rows, height, ratio, kernel)
     left, right = upsampling_matrix(*cols, width, ratio, kernel)
     part = image[:, top : top + down.shape[1], left : left + right.shape[1]]
-    window: Float = np.matmul(down, np.matmul(part, right.T))
-    return window
+    return multiply(down, multiply(part, right.T))
+
+
+def multiply(left: Float, right: Float) -> Float:
+    """`left @ right` on the calling thread alone, in blocks of rows that OpenBLAS does not share out.
+
+    This runs beside a network that has a thread on every core, and BLAS's waiting threads would take them away from it.
+    """
+    rows, inner = left.shape[-2:]
+    step = max(1, LARGEST_UNSHARED // (inner * right.shape[-1]))
+    shape = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    product = np.empty((*shape, rows, right.shape[-1]), np.float32)
+    for top in range(0, rows, step):
+        np.matmul(left[..., top : top + step, :], right, out=product[..., top : top + step, :])
+    return product
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from hsi_edge._version import __version__
 from hsi_edge.cube import Cube
 from hsi_edge.errors import OutputError
 from hsi_edge.io.atomic import atomic_path
+from hsi_edge.machine import peak_resident_bytes
 from hsi_edge.report import page
 from hsi_edge.report.pictures import false_colour, rgb_bands, stretch_limits
 from hsi_edge.report.sections import sections, size_text
@@ -89,16 +89,10 @@ def _facts(report: RunReport, hr_hsi: Cube, files: Mapping[str, str]) -> dict[st
         "quantity": hr_hsi.quantity,
         "unit": hr_hsi.unit,
         "wavelengths_nm": wavelengths,
-        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_memory_bytes": peak_resident_bytes(),
         "files": dict(files),
         "versions": _versions(),
     }
-
-
-def peak_memory_bytes() -> int:
-    """Return the largest resident size that this process has had; it includes files mapped into memory."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _versions() -> dict[str, str]:
