@@ -78,8 +78,9 @@ def make_base_image(
     if lr_msi is None:
         raise TypeError("the regression base needs the degraded MSI")
     weights = fit_bands(lr_hsi, lr_msi, valid)
-    explained = (weights @ lr_msi.reshape(lr_msi.shape[0], -1)).reshape(lr_hsi.shape)
-    return BaseImage(lr_hsi - explained, ratio, "bicubic", weights)
+    remainder = lr_hsi.copy()
+    _add_explained(remainder, -weights, lr_msi)
+    return BaseImage(remainder, ratio, "bicubic", weights)
 
 
 def fit_bands(lr_hsi: Float, lr_msi: Float, valid: NDArray[np.bool_] | None = None) -> Float:
@@ -89,11 +90,11 @@ def fit_bands(lr_hsi: Float, lr_msi: Float, valid: NDArray[np.bool_] | None = No
     """
     keep = slice(None) if valid is None else valid.ravel()
     x = lr_msi.reshape(lr_msi.shape[0], -1)[:, keep].astype(np.float64)
-    y = lr_hsi.reshape(lr_hsi.shape[0], -1)[:, keep].astype(np.float64)
-    x = x - x.mean(axis=1, keepdims=True)
-    y = y - y.mean(axis=1, keepdims=True)
+    x -= x.mean(axis=1, keepdims=True)
     gram = x @ x.T
+    # The bands need no centring beside a centred x; one at a time, so that only one of them is held in double.
+    cross = np.stack([x @ band.ravel()[keep].astype(np.float64) for band in lr_hsi], axis=1)
     # The tiny constant only matters where the MSI is constant: weights are then zero instead of NaN.
     ridge = RIDGE * np.trace(gram) / len(gram) + np.finfo(np.float64).tiny
-    weights: Float = np.linalg.solve(gram + ridge * np.eye(len(gram)), x @ y.T).T.astype(np.float32)
+    weights: Float = np.linalg.solve(gram + ridge * np.eye(len(gram)), cross).T.astype(np.float32)
     return weights

@@ -28,7 +28,7 @@ from hsi_edge.statistics import SAMPLE_PX, pair_to_measure
 from hsi_edge.tiling.geometry import Tile, plan_tiles
 from hsi_edge.tiling.size import fastest_tile
 
-DEFAULT_MEMORY_MB = 256
+DEFAULT_MEMORY_MB = 128
 """Budget for what a run needs beyond its inputs and its output."""
 GRAPHLESS_TILE_PX = 256
 """HR side of a window where no network runs: large enough for the matrix product, small enough for the cache."""

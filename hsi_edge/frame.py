@@ -16,7 +16,7 @@ from hsi_edge.resampling import Blur, Float, decimate_cols, decimate_rows
 from hsi_edge.scaling import frame_peak
 from hsi_edge.tiling.geometry import Region
 
-STRIP_BYTES = 8 << 20
+STRIP_BYTES = 4 << 20
 """Size of the float32 strips in which a whole MSI is passed through."""
 
 
@@ -107,10 +107,12 @@ def prepare_frame(manifest: Manifest, given: FrameInput) -> Frame:
     Raises:
         InputError: The MSI has no valid pixel.
     """
-    valid = every(np.isfinite(given.lr_hsi[:, :, ~given.dead_bands]), 2)
+    valid = every(np.isfinite(given.lr_hsi) | given.dead_bands, 2)
     peaked = manifest.input.lr_scaling == "frame_peak"
-    scale = frame_peak(given.lr_hsi[valid]) if peaked else given.lr_divisor
-    lr = np.ascontiguousarray(np.moveaxis(given.lr_hsi, 2, 0)) * np.float32(1 / scale)
+    measured = given.lr_hsi if valid.all() else given.lr_hsi[valid]
+    scale = frame_peak(measured) if peaked else given.lr_divisor
+    lr = np.array(np.moveaxis(given.lr_hsi, 2, 0), order="C")
+    lr *= np.float32(1 / scale)
     lr[given.dead_bands] = 0
     if not valid.all():
         lr = fill_invalid(lr, valid)
