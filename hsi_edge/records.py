@@ -106,7 +106,8 @@ def record_from_plain(cls: type[T], value: object, path: str = "") -> T:
     """Build a dataclass from what `yaml.safe_load` returned.
 
     Known types are str, int, float (finite; a whole number will do), bool, Literal, `X | None`, unions of scalars,
-    `tuple[X, ...]` (from a list), `Mapping[str, X]` and dataclasses of these.
+    `tuple[X, ...]` (from a list), `Mapping[str, X]`, dataclasses of these, and unions of dataclasses that a tag tells
+    apart: the first field of each, a Literal, which the value must have.
 
     Args:
         cls: The dataclass wanted. A field without a default must be there.
@@ -184,9 +185,20 @@ def _union(kind: object, value: object, path: str) -> object:
     members = [member for member in get_args(kind) if member is not type(None)]
     if len(members) == 1:
         return _convert(members[0], value, path)
+    if all(is_dataclass(member) for member in members):
+        return record_from_plain(_tagged(members, value, path), value, path)
     if type(value) in members:
         return _scalar(type(value), value, path)
     raise _unfit(kind, value, path)
+
+
+def _tagged(members: list[Any], value: object, path: str) -> type:
+    tag = fields(members[0])[0].name
+    by_tag = {word: member for member in members for word in get_args(_hints(member)[tag])}
+    plain = _mapping(value, path)
+    if tag not in plain:
+        raise ManifestError(f"{_join(path, tag)} is missing; wanted {_word(Literal[tuple(by_tag)])}")
+    return cast(type, by_tag[_convert(Literal[tuple(by_tag)], plain[tag], _join(path, tag))])
 
 
 def _sequence(kind: object, value: object, path: str) -> tuple[object, ...]:
@@ -221,7 +233,7 @@ def _word(kind: object) -> str:
     if origin is Literal:
         return "one of " + ", ".join(get_args(kind))
     if origin in (Union, types.UnionType):
-        return " or ".join(_word(member) for member in get_args(kind))
+        return " or ".join(dict.fromkeys(_word(member) for member in get_args(kind)))
     if origin is tuple:
         return _WORDS[list]
     return _WORDS.get(kind, _WORDS[dict])

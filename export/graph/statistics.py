@@ -43,6 +43,6 @@ def _collected(output: gs.Tensor) -> list[gs.Tensor]:
     if node.op != "Concat" or any(mean.inputs[0].op != "ReduceMean" for mean in node.inputs):
         raise ExportError(
             f"the output {output.name} comes from a {node.op}; wanted a concatenation of spatial means (ReduceMean), "
-            "as in export/networks/pzres.py"
+            "as in export/networks/means.py"
         )
     return list(node.inputs)

@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from export.networks.means import SpatialMeans
+
 Variant = Literal["code", "paper"]
 S3_PER_STAGE = 8
 STAGES = 3
@@ -25,36 +27,6 @@ class PZResOutput(NamedTuple):
     coarse: Tensor
     refined: Tensor
     statistics: Tensor
-
-
-class SpatialMeans:
-    """Zero-centring ("ZM"): subtracts each channel's mean over the frame, measured or given.
-
-    A tile has other means than its frame. So the means of a pass are collected in one vector `(N, size)`, in the order
-    of use, and can be handed to another pass, whose result is then the same for a tile as for the frame.
-    """
-
-    def __init__(self, given: Tensor | None) -> None:
-        self._given = given
-        self._used = 0
-        self._measured: list[Tensor] = []
-
-    def subtract(self, x: Tensor) -> Tensor:
-        """`x` `(N, C, H, W)` less its mean over rows and columns."""
-        if self._given is None:
-            mean = x.mean(dim=(2, 3), keepdim=True)
-            self._measured.append(mean)
-        else:
-            channels = x.shape[1]
-            mean = self._given[:, self._used : self._used + channels, None, None]
-            self._used += channels
-        return x - mean
-
-    def vector(self) -> Tensor:
-        """The means used, `(N, size)`."""
-        if self._given is not None:
-            return self._given
-        return torch.cat(self._measured, dim=1).flatten(1)
 
 
 class S3(nn.Module):
