@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,22 @@ _MATLAB_HEADER_BYTES = 512  # of text, which MATLAB 7.3 puts before the HDF5 sig
 _REAL_CLASSES = {"single", "double"} | {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
-def read_matlab(path: Path) -> Cube:
+def read_matlab(path: Path, wanted: Sequence[str] = ()) -> Cube:
     """Read the cube of a `.mat` file, `(rows, cols, bands)` as MATLAB shows it.
 
     The cube is the only variable with 3 axes or, of several, the first that is called as in
     `hsi_edge.io.variables.CUBE_NAMES`; wavelengths come from a vector of the right length called as in
     `WAVELENGTH_NAMES` there. Version 7.3 is read window by window.
 
+    Args:
+        path: The file.
+        wanted: Names of the cube's variable, where they are known and nothing else will do.
+
     Raises:
         InputError: If the file is damaged or none of its variables is the cube; lists the variables.
     """
     with reading(path):
-        return _read_hdf5(path) if _is_hdf5(path) else _read_classic(path)
+        return _read_hdf5(path, wanted) if _is_hdf5(path) else _read_classic(path, wanted)
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -38,14 +43,14 @@ def _is_hdf5(path: Path) -> bool:
     return start.startswith(_HDF5_SIGNATURE) or start[_MATLAB_HEADER_BYTES:] == _HDF5_SIGNATURE
 
 
-def _read_classic(path: Path) -> Cube:
+def _read_classic(path: Path, wanted: Sequence[str]) -> Cube:
     scipy_io = require("scipy.io", feature="reading MATLAB files", extra="matlab")
     shapes = {name: shape for name, shape, kind in scipy_io.whosmat(path) if kind in _REAL_CLASSES}
-    name = choose_cube(shapes)
+    name = choose_cube(shapes, wanted)
     wavelengths = find_wavelengths(shapes, shapes[name][2])
     # Only the variables of interest: a file may hold many more.
-    wanted = [name] if wavelengths is None else [name, wavelengths]
-    variables = scipy_io.loadmat(path, variable_names=wanted)
+    needed = [name] if wavelengths is None else [name, wavelengths]
+    variables = scipy_io.loadmat(path, variable_names=needed)
     data = _native(variables[name])
     if data.dtype.kind not in "uif":
         raise InputError(f"'{name}' holds {data.dtype}; a cube holds integers or real numbers")
@@ -55,12 +60,12 @@ def _read_classic(path: Path) -> Cube:
     )
 
 
-def _read_hdf5(path: Path) -> Cube:
+def _read_hdf5(path: Path, wanted: Sequence[str]) -> Cube:
     handle = FileHandle(_open_hdf5, path)
     file = handle.get()
     # MATLAB stores columns first, so that HDF5 sees each array with its axes in reverse: (bands, cols, rows).
     shapes = {name: tuple(reversed(item.shape)) for name, item in file.items() if _is_real(item)}
-    name = choose_cube(shapes)
+    name = choose_cube(shapes, wanted)
     rows, cols, bands = shapes[name]
     wavelengths = find_wavelengths(shapes, bands)
     return Cube(

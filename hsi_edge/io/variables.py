@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,20 +16,23 @@ WAVELENGTH_NAMES = ("wavelengths_nm", "wavelength_nm", "wavelengths", "wavelengt
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def choose_cube(shapes: Shapes) -> str:
+def choose_cube(shapes: Shapes, wanted: Sequence[str] = ()) -> str:
     """The name of the only array with 3 axes or, where there are several, of the first in `CUBE_NAMES`.
 
     Args:
         shapes: Name to shape of the numeric arrays in the file.
+        wanted: The only names that will do; empty for any.
 
     Raises:
         InputError: If there is none, or several under names that say nothing; lists what there is.
     """
-    candidates = [name for name, shape in shapes.items() if len(shape) == 3]
-    known = [name for wanted in CUBE_NAMES for name in candidates if name.lower() == wanted]
+    candidates = [name for name, shape in shapes.items() if len(shape) == 3 and (not wanted or name in wanted)]
+    known = [name for usual in CUBE_NAMES for name in candidates if name.lower() == usual]
     if len(candidates) == 1 or known:
         return known[0] if known else candidates[0]
     listing = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
+    if wanted:
+        raise InputError(f"wanted one array {' or '.join(wanted)} with 3 axes; numeric arrays in the file: {listing}")
     problem = "several arrays have 3 axes" if candidates else "no array has 3 axes (rows, cols, bands)"
     raise InputError(f"{problem}; numeric arrays in the file: {listing}. Save the cube under the name 'cube'")
 
