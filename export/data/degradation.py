@@ -71,6 +71,11 @@ class Degradation:
     exposure: tuple[float, float] = (1.0, 1.0)
 
 
+REALISTIC = Degradation(lr_noise=(0.004, 0.004), msi_noise=(0.005, 0.005), msi_bits=8, misregistration_lr=0.02)
+"""The realistic pair that validation and the accuracy table use: noise as a small sensor's, an 8-bit camera, and the
+misregistration that is left after a good registration (0.02 LR pixels)."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """What the sensors deliver, `(channels, rows, cols)`: LR-HSI, HR-MSI and the truth on the HR grid."""

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from torch import Tensor
 from torch.nn.functional import interpolate
-from torch.utils.data import Dataset
 
 from export.data.degradation import Degradation, Pair, simulate_pair
 from export.data.responses import Response
+from export.data.samples import Float, Images
 from export.data.scenes import Scene
 from hsi_edge.base_image import BaseKind, make_base_image
+from hsi_edge.manifest import ImageName
 from hsi_edge.resampling import Blur, degrade
 from hsi_edge.scaling import frame_peak
-
-Float = NDArray[np.float32]
+from hsi_edge.tiling.geometry import Region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +41,24 @@ class Augmentation:
     spectral_gain: float = 0.0
     reverse_bands: float = 0.0
     level: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenesData:
+    """In a recipe: train on simulated pairs of the research scenes.
+
+    Attributes:
+        frame_side: Of a simulated frame, in HR pixels; the base image is made per frame.
+        degradation: What the sensors do.
+        augmentation: What happens to a scene before.
+        responses: The cameras to draw from: those that were measured, or the one of the papers.
+    """
+
+    source: Literal["scenes"] = "scenes"
+    frame_side: int
+    degradation: Degradation
+    augmentation: Augmentation
+    responses: Literal["cameras", "nikon_d700"] = "cameras"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +93,7 @@ class PairSource:
     def _scene(self, rng: np.random.Generator) -> Float:
         if rng.random() < self.augmentation.leaves:
             return dead_leaves(self._spectra(rng, 24), self.side, rng)
-        return _turned(self._crop(rng), rng)
+        return turned(self._crop(rng), rng)
 
     def _crop(self, rng: np.random.Generator) -> Float:
         # Scenes are drawn by the square root of their area: a large one counts more, and does not drown the others.
@@ -130,39 +147,65 @@ def dead_leaves(spectra: Float, side: int, rng: np.random.Generator) -> Float:
     return np.moveaxis(spectra[label], 2, 0) * np.maximum(brightness * texture, 0)
 
 
-def _turned(image: Float, rng: np.random.Generator) -> Float:
-    turned = np.rot90(image, int(rng.integers(4)), axes=(1, 2))
-    return turned[:, :, ::-1] if rng.random() < 0.5 else turned
+def turned(image: Float, rng: np.random.Generator) -> Float:
+    """`(bands, rows, cols)` in one of the eight positions of a square."""
+    image = np.rot90(image, int(rng.integers(4)), axes=(1, 2))
+    return image[:, :, ::-1] if rng.random() < 0.5 else image
 
 
-def network_inputs(pair: Pair, ratio: int, base: BaseKind) -> tuple[Float, Float, Float]:
-    """What the network sees of a pair: base image, MSI and truth, scaled as the runtime scales (`frame_peak`)."""
+def network_inputs(pair: Pair, ratio: int, images: Sequence[ImageName], base: BaseKind | None) -> Images:
+    """What a network sees of a pair, scaled as the runtime scales (`frame_peak`), and `truth`.
+
+    Args:
+        pair: Of a whole frame.
+        ratio: HR pixels per LR pixel.
+        images: Which of `lr_hsi`, `base`, `hr_msi`.
+        base: Which base image; None if it is not among them.
+    """
     peak = frame_peak(pair.lr_hsi)
     lr_msi = degrade(pair.hr_msi, ratio, Blur.gaussian(ratio, ratio))
     msi_peak = frame_peak(lr_msi)
-    image = make_base_image(base, pair.lr_hsi / peak, lr_msi / msi_peak, ratio)
-    rows, cols = pair.truth.shape[1:]
-    msi = pair.hr_msi / msi_peak
-    return image.window((0, rows), (0, cols), msi), msi, pair.truth / peak
+    seen = {"lr_hsi": pair.lr_hsi / peak, "hr_msi": pair.hr_msi / msi_peak, "truth": pair.truth / peak}
+    if base is not None:
+        rows, cols = pair.truth.shape[1:]
+        image = make_base_image(base, seen["lr_hsi"], lr_msi / msi_peak, ratio)
+        seen["base"] = image.window((0, rows), (0, cols), seen["hr_msi"])
+    return {name: seen[name] for name in (*images, "truth")}
 
 
-class PatchDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Patches `(base, msi, truth)`; sample `i` of epoch `e` is always the same for the same seed."""
+@dataclass(frozen=True, kw_only=True)
+class ScenePatches:
+    """Patches of simulated frames; the base image is made per frame, as on a device.
 
-    def __init__(self, source: PairSource, *, base: BaseKind, patch: int, length: int, seed: tuple[int, int]) -> None:
-        self._source = source
-        self._base = base
-        self._patch = patch
-        self._length = length
-        self._seed = seed
+    Attributes:
+        pairs: Draws the frames.
+        images: What the network sees.
+        base: Which base image; None if it is not among them.
+        patch: HR side; a multiple of the ratio.
+    """
 
-    def __len__(self) -> int:
-        return self._length
+    whole_batches: ClassVar[bool] = False
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        rng = np.random.default_rng((*self._seed, index))
-        arrays = network_inputs(self._source.draw(rng), self._source.ratio, self._base)
-        top, left = rng.integers(0, self._source.side - self._patch + 1, 2)
-        window = np.s_[:, top : top + self._patch, left : left + self._patch]
-        base, msi, truth = (torch.from_numpy(np.ascontiguousarray(array[window])) for array in arrays)
-        return base, msi, truth
+    pairs: PairSource
+    images: Sequence[ImageName]
+    base: BaseKind | None
+    patch: int
+
+    @property
+    def places(self) -> int:
+        """Every draw is a new frame."""
+        return 1
+
+    def sample(self, _place: int, rng: np.random.Generator) -> Images:
+        """A patch of a new frame, cut between LR pixels."""
+        ratio = self.pairs.ratio
+        seen = network_inputs(self.pairs.draw(rng), ratio, self.images, self.base)
+        frame, side = self.pairs.side // ratio, self.patch // ratio
+        top, left = rng.integers(0, frame - side + 1, 2)
+        window = Region(int(top), int(top) + side, int(left), int(left) + side)
+        return {name: _cut(image, window.scaled(image.shape[1] // frame)) for name, image in seen.items()}
+
+
+def _cut(image: Float, window: Region) -> Float:
+    rows, cols = window.slices
+    return image[:, rows, cols]

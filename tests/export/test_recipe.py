@@ -5,19 +5,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from export.data.degradation import BLURS
-from export.recipe import read_recipe
+from export.data.published import find_protocol
+from export.paper_evaluation import published_table
+from export.recipe import Cosine, read_recipe
 from hsi_edge.errors import InputError
 
-RECIPES = sorted((Path(__file__).parents[2] / "export" / "recipes").glob("*.yaml"))
-PLAIN = yaml.safe_load(RECIPES[0].read_text(encoding="utf-8"))
+FOLDER = Path(__file__).parents[2] / "export" / "recipes"
+RECIPES = sorted(FOLDER.glob("*.yaml"))
+SCENES = yaml.safe_load((FOLDER / "pzres-bilinear-vis31-x8.yaml").read_text(encoding="utf-8"))
+PUBLISHED = yaml.safe_load((FOLDER / "gelin-cave-x4.yaml").read_text(encoding="utf-8"))
 
 
-def recipe_file(folder, **changes):
-    """The first recipe of the project, changed; None takes a key away."""
-    plain = {key: value for key, value in (PLAIN | changes).items() if value is not None}
+def recipe_file(folder, plain, **changes):
+    """A recipe of the project, changed; a mapping changes keys of a mapping, None takes a key away."""
+    merged = {key: plain[key] | value if isinstance(value, dict) else value for key, value in changes.items()}
     path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(plain), encoding="utf-8")
+    path.write_text(yaml.safe_dump({k: v for k, v in (plain | merged).items() if v is not None}), encoding="utf-8")
     return path
 
 
@@ -25,46 +28,112 @@ def recipe_file(folder, **changes):
 def test_each_recipe_of_the_project_reads_and_is_named_as_its_file(path):
     recipe = read_recipe(path)
     assert recipe.name == path.stem
-    assert f"-{recipe.base}-" in recipe.name
+    assert recipe.name.startswith(f"{recipe.network.architecture}-")
     assert recipe.name.endswith(f"-x{recipe.ratio}")
-    assert recipe.degradation.blur in BLURS
     assert not recipe.start or path.with_stem(recipe.start).is_file()
 
 
-def test_every_number_of_the_file_arrives(tmp_path):
-    path = recipe_file(tmp_path, learning_rate=[0.5, 0.25], degradation={"lr_noise": [0.1, 0.2], "msi_bits": 7})
+@pytest.mark.parametrize("path", [p for p in RECIPES if "vis31" not in p.stem], ids=lambda path: path.stem)
+def test_a_published_recipe_does_as_the_paper_did_with_the_data_set(path):
     recipe = read_recipe(path)
-    assert recipe.learning_rate == (0.5, 0.25)
-    assert recipe.degradation.lr_noise == (0.1, 0.2)
-    assert recipe.degradation.msi_bits == 7
-    assert recipe.degradation.blur == "gaussian"
+    protocol = find_protocol(recipe.data.dataset, recipe.data.paper)
+    assert recipe.network.architecture == recipe.data.paper
+    assert recipe.ratio in protocol.ratios
+    assert ("hr_msi" in recipe.network.images) == (protocol.response != "none")
+    # PZRes-Net's program has a blur for ratio 8 alone.
+    assert recipe.data.blur == (
+        "pzres-paper" if recipe.name in ("pzres-cave-x32", "pzres-harvard-x32") else protocol.blur
+    )
+
+
+def test_there_is_a_recipe_for_every_row_that_a_network_has_in_its_paper():
+    read = [read_recipe(path) for path in RECIPES if "vis31" not in path.stem]
+    found = {(r.data.paper, r.data.test_dataset or r.data.dataset, r.ratio) for r in read}
+    assert found == {(row.paper, row.dataset, row.ratio) for row in published_table().rows}
+
+
+def test_every_number_of_the_file_arrives(tmp_path):
+    rate = {"shape": "cosine", "start": 0.5, "end": 0.25}
+    path = recipe_file(
+        tmp_path, SCENES, learning_rate=rate, data={"degradation": {"lr_noise": [0.1, 0.2], "msi_bits": 7}}
+    )
+    recipe = read_recipe(path)
+    assert recipe.learning_rate == Cosine(start=0.5, end=0.25)
+    assert recipe.data.degradation.lr_noise == (0.1, 0.2)
+    assert recipe.data.degradation.msi_bits == 7
+    assert recipe.data.degradation.blur == "gaussian"
 
 
 def test_the_network_of_a_recipe_has_its_bands(tmp_path):
-    recipe = read_recipe(recipe_file(tmp_path, network={"hsi_bands": 8, "msi_bands": 2, "variant": "paper"}))
-    network = recipe.network.build()
-    assert network.variant == "paper"
-    assert network.subsets[-1] == list(range(8))
+    network = {"hsi_bands": 8, "msi_bands": 2, "variant": "paper"}
+    built = read_recipe(recipe_file(tmp_path, SCENES, network=network)).network.build()
+    assert built.variant == "paper"
+    assert built.subsets[-1] == list(range(8))
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("plain", "changes", "message"),
     [
-        ({"steps": None}, "steps is missing; wanted a whole number"),
-        ({"stps": 3}, r"unknown key stps \(did you mean steps\?\)"),
-        ({"degradation": {"blurs": "gaussian"}}, r"unknown key degradation.blurs \(did you mean blur\?\)"),
-        ({"degradation": {"blur": "box"}}, "degradation.blur is 'box'; wanted one of gaussian, pzres-code"),
-        ({"network": {"hsi_bands": 31}}, "network.msi_bands is missing"),
-        ({"learning_rate": ["1e-3", 1.0]}, r"learning_rate\[0\] is '1e-3'; wanted a finite number; .*write 1.0e-6"),
-        ({"steps": 2.5}, "steps is 2.5; wanted a whole number"),
-        ({"base": "nearest"}, "base is 'nearest'; wanted one of bilinear, bicubic, regression"),
-        ({"frame_side": 97}, "frame_side 97 must be a multiple of ratio"),
-        ({"patch": 1000}, "no less than patch 1000"),
+        (SCENES, {"steps": None}, "steps is missing; wanted a whole number"),
+        (SCENES, {"stps": 3}, r"unknown key stps \(did you mean steps\?\)"),
+        (SCENES, {"steps": 0}, "steps is 0; wanted 1 or more"),
+        (SCENES, {"batch": -1}, "batch is -1; wanted 1 or more"),
+        (SCENES, {"steps": 2.5}, "steps is 2.5; wanted a whole number"),
+        (SCENES, {"base": "nearest"}, "base is 'nearest'; wanted one of bilinear, bicubic, regression"),
+        (SCENES, {"base": None}, "base is 'none'; pzres takes one of bilinear, bicubic, regression"),
+        (SCENES, {"patch": 60}, "patch 60 must be a multiple of ratio 8"),
+        (SCENES, {"loss": "l2"}, "loss is 'l2'; wanted one of l1, gelin"),
+        (
+            SCENES,
+            {"loss": "level-mse"},
+            "loss 'level-mse' does not fit pzres; wanted one of l1, gelin, pzres-code, pzres-paper",
+        ),
+        (SCENES, {"network": {"architecture": "edsr"}}, "network.architecture is 'edsr'; wanted one of pzres, ssrnet"),
+        (SCENES, {"learning_rate": {"shape": "stairs"}}, r"unknown key learning_rate\.end"),
+        (
+            SCENES,
+            {"learning_rate": {"start": "1e-3"}},
+            r"learning_rate.start is '1e-3'; wanted a finite number; .*write 1.0e-6",
+        ),
+        (SCENES, {"data": {"source": "web"}}, "data.source is 'web'; wanted one of scenes, published"),
+        (SCENES, {"data": {"frame_side": 97}}, "data.frame_side 97 must be a multiple of ratio 8"),
+        (SCENES, {"data": {"frame_side": 32}}, "no less than patch 64"),
+        (
+            SCENES,
+            {"data": {"degradation": {"blurs": "box"}}},
+            r"unknown key data.degradation.blurs \(did you mean blur\?\)",
+        ),
+        (
+            SCENES,
+            {"data": {"degradation": {"blur": "box"}}},
+            "data.degradation.blur is 'box'; wanted one of gaussian, pz",
+        ),
+        (PUBLISHED, {"data": {"dataset": "caves"}}, "data.dataset is 'caves'; wanted one of cave, harvard"),
+        (
+            PUBLISHED,
+            {"data": {"dataset": "foster"}},
+            "data: there is no protocol of gelin for 'foster'; there is one for",
+        ),
+        (PUBLISHED, {"data": {"blur": "box"}}, "data.blur is 'box'; wanted one of gaussian"),
+        (
+            PUBLISHED,
+            {"data": {"patches": {"place": "anywhere"}}},
+            "data.patches.place is 'anywhere'; wanted one of drawn",
+        ),
+        (PUBLISHED, {"base": "regression"}, "base is 'regression', which no paper has"),
+        (PUBLISHED, {"network": {"ratio": 8}}, "network.ratio is 8, but ratio is 4; they must be the same"),
+        (PUBLISHED, {"patch": 20}, "patch 20 is 5 LR pixels; gelin takes an even number"),
     ],
 )
-def test_a_wrong_recipe_is_refused_with_file_key_and_what_was_wanted(tmp_path, changes, message):
+def test_a_wrong_recipe_is_refused_with_file_key_and_what_was_wanted(tmp_path, plain, changes, message):
     with pytest.raises(InputError, match=f"recipe.yaml: .*{message}"):
-        read_recipe(recipe_file(tmp_path, **changes))
+        read_recipe(recipe_file(tmp_path, plain, **changes))
+
+
+def test_a_base_image_that_the_network_does_not_take_is_refused(tmp_path):
+    plain = yaml.safe_load((FOLDER / "ssrnet-cave-x4.yaml").read_text(encoding="utf-8"))
+    with pytest.raises(InputError, match="base is 'bicubic', but ssrnet takes no base image; leave the key out"):
+        read_recipe(recipe_file(tmp_path, plain, base="bicubic"))
 
 
 @pytest.mark.parametrize("text", ["", "[1, 2]", "name: [", "just words"])

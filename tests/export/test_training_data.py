@@ -8,11 +8,11 @@ import pytest
 from export.data.degradation import Degradation
 from export.data.responses import measured_cameras, nikon_d700
 from export.data.scenes import Scene, load_scenes, vis31_nm
-from export.data.training import Augmentation, PairSource, PatchDataset, dead_leaves, network_inputs
+from export.data.training import Augmentation, PairSource, ScenePatches, dead_leaves, network_inputs
 from hsi_edge.errors import InputError
-from hsi_edge.frame import prepare_frame
 from hsi_edge.inputs import check_inputs
 from hsi_edge.manifest import Input
+from hsi_edge.preparation import prepare_frame
 from hsi_edge.tiling.geometry import Region
 from tests.tiny_bundles import fusion_manifest
 
@@ -74,18 +74,35 @@ def test_dead_leaves_are_painted_with_the_given_spectra(rng):
     assert len(set(image.argmax(axis=0).ravel())) > 1
 
 
-def test_a_sample_is_the_same_for_the_same_seed_and_another_for_another(source):
-    def dataset(*seed):
-        return PatchDataset(source, base="bilinear", patch=16, length=8, seed=seed)
+def patches(source, images=("lr_hsi", "hr_msi"), base=None):
+    return ScenePatches(pairs=source, images=images, base=base, patch=16)
 
-    first, again, later = dataset(1, 0), dataset(1, 0), dataset(1, 1)
-    assert len(first) == 8
-    for index in (0, 3):
-        for one, same, other in zip(first[index], again[index], later[index], strict=True):
-            assert one.shape[1:] == (16, 16)
-            np.testing.assert_array_equal(one, same)
-            assert not np.array_equal(one, other)
-    assert not np.array_equal(first[0][2], first[1][2])
+
+def test_a_patch_is_cut_from_the_same_place_of_every_image(source, rng):
+    plain = replace(
+        source, augmentation=Augmentation(), degradation=Degradation(blur="decimate"), responses=CAMERAS[:1]
+    )
+    for _ in range(10):
+        seen = patches(plain).sample(0, rng)
+        assert list(seen) == ["lr_hsi", "hr_msi", "truth"]
+        lr_hsi, hr_msi, truth = seen.values()
+        assert truth.shape == (BANDS, 16, 16)
+        np.testing.assert_allclose(lr_hsi, truth[:, RATIO // 2 :: RATIO, RATIO // 2 :: RATIO], atol=1e-6)
+        # The camera sees the first three bands as they are; only the scales of the two sensors differ.
+        np.testing.assert_allclose(hr_msi / hr_msi.max(), truth[:3] / truth[:3].max(), atol=1e-6)
+
+
+def test_a_patch_of_the_base_image_is_the_base_image_of_the_frame(source):
+    whole = replace(patches(source, ("base", "hr_msi"), "bicubic"), patch=SIDE)
+    part = replace(whole, patch=16)
+    frame, patch = (p.sample(0, np.random.default_rng(4)) for p in (whole, part))
+    windows = [
+        (top, left)
+        for top in range(0, 17, RATIO)
+        for left in range(0, 17, RATIO)
+        if all(np.array_equal(frame[k][:, top : top + 16, left : left + 16], patch[k]) for k in patch)
+    ]
+    assert len(windows) == 1
 
 
 @pytest.mark.parametrize("base", ["bilinear", "regression"])
@@ -96,11 +113,20 @@ def test_the_network_is_trained_on_what_the_runtime_shows_it(source, rng, base):
     )
     lr_hsi, hr_msi = (np.moveaxis(image, 0, 2) for image in (pair.lr_hsi, pair.hr_msi))
     frame = prepare_frame(manifest, check_inputs(manifest, lr_hsi, hr_msi, resample=False))
-    seen_base, seen_msi, _ = frame.window(Region(0, SIDE // RATIO, 0, SIDE // RATIO))
-    trained_base, trained_msi, truth = network_inputs(pair, RATIO, base)
-    np.testing.assert_allclose(seen_base, trained_base, atol=1e-5)
-    np.testing.assert_allclose(seen_msi, trained_msi, atol=1e-5)
-    np.testing.assert_allclose(truth * frame.scale, pair.truth, atol=1e-6)
+    shown = frame.window(Region(0, SIDE // RATIO, 0, SIDE // RATIO)).images
+    trained = network_inputs(pair, RATIO, ("base", "hr_msi"), base)
+    for name, image in shown.items():
+        np.testing.assert_allclose(image, trained[name], atol=1e-5)
+    np.testing.assert_allclose(trained["truth"] * frame.scale, pair.truth, atol=1e-6)
+
+
+def test_the_spectral_frame_alone_is_scaled_as_with_a_photo(source, rng):
+    pair = source.draw(rng)
+    alone = network_inputs(pair, RATIO, ("lr_hsi",), None)
+    both = network_inputs(pair, RATIO, ("lr_hsi", "hr_msi"), None)
+    assert list(alone) == ["lr_hsi", "truth"]
+    for name, image in alone.items():
+        np.testing.assert_array_equal(image, both[name])
 
 
 # -- research data -----------------------------------------------------------------------------------------------------
