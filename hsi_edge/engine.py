@@ -17,14 +17,16 @@ from hsi_edge.backends import open_backend
 from hsi_edge.bundle import Bundle
 from hsi_edge.cube import Cube
 from hsi_edge.errors import EngineLoadError, InputError
-from hsi_edge.frame import STRIP_BYTES, Frame, prepare_frame
+from hsi_edge.frame import Frame
 from hsi_edge.golden import replay_golden
+from hsi_edge.guide import STRIP_BYTES
 from hsi_edge.inputs import FrameInput, Image, check_inputs
 from hsi_edge.manifest import Manifest, StatisticsMode
 from hsi_edge.network import Network
+from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
 from hsi_edge.run_report import RunReport
-from hsi_edge.statistics import SAMPLE_PX, pair_to_measure
+from hsi_edge.statistics import SAMPLE_PX, images_to_measure
 from hsi_edge.tiling.geometry import Tile, plan_tiles
 from hsi_edge.tiling.size import fastest_tile
 
@@ -56,7 +58,8 @@ class HSIEngine:
         backend: A name in `hsi_edge.backends.BACKENDS`; None for the default of this device.
         precision: `fp32` or `bf16`; None for the fastest that the device has and the model's accuracy gate allows.
         memory_mb: Budget for what a run needs beyond its inputs and output; it bounds the tile.
-        statistics: Where a network with global statistics takes them from; None for the model's default.
+        statistics: Where a network with global statistics takes them from; None for the model's default. `whole` runs
+            the frame of any model in one piece.
 
     Raises:
         ManifestError: The bundle is damaged, unsafe or unknown.
@@ -207,30 +210,22 @@ class HSIEngine:
         progress: Progress | None,
     ) -> None:
         """Run every tile and write its core; the next tile's inputs are made while the present one is computed."""
+        consistency = frame.consistency()
         with ThreadPoolExecutor(1, thread_name_prefix="hsi-edge-tile") as pool:
             ahead = pool.submit(frame.window, tiles[0].read)
             for done, tile in enumerate(tiles, 1):
-                base, msi, valid = ahead.result()
+                window = ahead.result()
                 if done < len(tiles):
                     ahead = pool.submit(frame.window, tiles[done].read)
-                image = base if self._network is None else self._network.refine(base, msi, statistics)
-                self._write_core(frame, tile, image, valid, result)
+                images = window.images
+                output = images["base"] if self._network is None else self._network.refine(images, statistics)
+                _write_core(frame, tile, output, window.valid, result)
+                if consistency is not None:
+                    consistency.add(tile, output)
                 if progress is not None:
                     progress(done, len(tiles))
-
-    def _write_core(
-        self, frame: Frame, tile: Tile, image: Float, valid: NDArray[np.bool_], result: NDArray[Any]
-    ) -> None:
-        ratio = self.manifest.ratio
-        inner = tile.core.within(tile.read).scaled(ratio).slices
-        core = result[tile.core.scaled(ratio).slices]
-        # Row by row, as a row of all bands fits the cache: three times as fast as turning the whole core at once.
-        for line, bands in zip(core, np.moveaxis(image[:, inner[0], inner[1]], 1, 0), strict=True):
-            line[:] = (bands * np.float32(frame.scale)).T
-        if not valid[inner].all():
-            core[~valid[inner]] = np.nan
-        if frame.dead_bands.any():
-            core[:, :, frame.dead_bands] = np.nan
+        if consistency is not None:
+            consistency.correct(result, frame.scale)
 
     def _takes_statistics(self, tiles: tuple[Tile, ...]) -> bool:
         """Whether the tiles must be told the frame's statistics; one tile is the frame and measures its own."""
@@ -238,16 +233,17 @@ class HSIEngine:
 
     def _measured(self, frame: Frame) -> Float:
         assert self._network is not None
-        return self._network.measure(*pair_to_measure(frame, self._mode or "exact", max(self._seconds_by_side)))
+        return self._network.measure(images_to_measure(frame, self._mode or "exact", max(self._seconds_by_side)))
 
     def _plan(self, frame: Frame) -> tuple[Tile, ...]:
-        tiling = self.manifest.tiling
-        if self._network is None:
-            side = max(1, GRAPHLESS_TILE_PX // self.manifest.ratio)
-            return plan_tiles(frame.lr_shape, (side, side), halo=0)
-        whole = self._mode == "whole"
-        tile = frame.lr_shape if whole else fastest_tile(frame.lr_shape, tiling, self._seconds_by_side)
-        return plan_tiles(frame.lr_shape, tile, halo=tiling.halo_lr, alignment=tiling.alignment_lr)
+        tiling, grid = self.manifest.tiling, frame.grid.shape
+        if self._mode == "whole":
+            tile = grid
+        elif self._network is None:
+            tile = (max(1, GRAPHLESS_TILE_PX // self.manifest.ratio),) * 2
+        else:
+            tile = fastest_tile(grid, tiling, self._seconds_by_side)
+        return plan_tiles(grid, tile, halo=tiling.halo_lr, alignment=tiling.alignment_lr)
 
     def _output(self, frame: Frame, given: FrameInput, out: NDArray[Any] | None) -> NDArray[Any]:
         rows, cols = (side * self.manifest.ratio for side in frame.lr_shape)
@@ -274,6 +270,7 @@ class HSIEngine:
         backend = None if self._network is None else self._network.backend
         masked_lr = int((~frame.lr_valid).sum())
         masked_msi = 0 if frame.guide is None else frame.guide.count_invalid()
+        found = frame.findings()
         masked = f"{masked_lr} LR-HSI and {masked_msi} MSI pixels were invalid; the output is NaN above and at them"
         return RunReport(
             bundle=self.manifest.name,
@@ -288,11 +285,14 @@ class HSIEngine:
             n_tiles=len(tiles),
             lr_shape=_shape3(given.lr_hsi),
             msi_shape=None if given.hr_msi is None else _shape3(given.hr_msi),
+            translation_px=found.translation_px,
+            lr_noise=found.lr_noise,
+            msi_noise=found.msi_noise,
             masked_lr_px=masked_lr,
             masked_msi_px=masked_msi,
             timings_ms=timings | {"total": sum(timings.values())},
             planned_bytes=self._planned_bytes(given, (rows, cols)),
-            warnings=(masked,) if masked_lr or masked_msi else (),
+            warnings=((masked,) if masked_lr or masked_msi else ()) + found.warnings,
         )
 
     def _planned_bytes(self, given: FrameInput, tile_px: tuple[int, int]) -> int:
@@ -302,11 +302,26 @@ class HSIEngine:
         return pixels * self.manifest.tiling.bytes_per_px + 2 * STRIP_BYTES + 3 * given.lr_hsi.nbytes
 
 
+def _write_core(frame: Frame, tile: Tile, output: Float, valid: NDArray[np.bool_], result: NDArray[Any]) -> None:
+    """Write the core of a tile, as far as it lies in the frame."""
+    lr_core = tile.core.clipped(frame.lr_shape)
+    inner = lr_core.within(tile.read).scaled(frame.ratio).slices
+    core = result[lr_core.scaled(frame.ratio).slices]
+    # Row by row, as a row of all bands fits the cache: three times as fast as turning the whole core at once.
+    for line, row in zip(core, np.moveaxis(output[:, inner[0], inner[1]], 1, 0), strict=True):
+        line[:] = frame.bands_from(row).T
+    if not valid[inner].all():
+        core[~valid[inner]] = np.nan
+    if frame.dead_bands.any():
+        core[:, :, frame.dead_bands] = np.nan
+
+
 def _checked_mode(manifest: Manifest, wanted: StatisticsMode | None) -> StatisticsMode | None:
     if manifest.statistics is None:
-        if wanted is not None:
+        # In one piece, any model can run a frame.
+        if wanted not in (None, "whole"):
             raise InputError(f"the model {manifest.name} has no global statistics; leave statistics out")
-        return None
+        return wanted
     modes = manifest.statistics.modes
     if wanted is not None and wanted not in modes:
         raise InputError(f"statistics is {wanted!r}; the model {manifest.name} has {', '.join(modes)}")

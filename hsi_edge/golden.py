@@ -8,11 +8,10 @@ from hsi_edge._version import __version__
 from hsi_edge.bundle import Bundle
 from hsi_edge.device_facts import recall, remember
 from hsi_edge.errors import EngineLoadError
-from hsi_edge.frame import prepare_frame
 from hsi_edge.inputs import check_inputs
 from hsi_edge.network import Network
+from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
-from hsi_edge.statistics import pair_to_measure
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
 """Largest allowed difference from the golden output, relative to its largest value. FP32 differs by the order of sums;
@@ -46,20 +45,19 @@ def _replay(bundle: Bundle, network: Network) -> None:
     manifest = bundle.manifest
     given = check_inputs(manifest, golden["lr_hsi"], golden.get("hr_msi"), resample=False)
     frame = prepare_frame(manifest, given)
-    base, msi = pair_to_measure(frame, "exact", 0)
-    wanted = np.moveaxis(golden["hr_hsi"], 2, 0).astype(np.float32)
-    _compare(network, "the graph", network.refine(base, msi, None) * np.float32(frame.scale), wanted)
+    images = frame.window(frame.grid).images
+    wanted = golden["hr_hsi"].astype(np.float32)
+    _compare(network, "the graph", frame.hr_hsi_from(network.refine(images, None)), wanted)
     if manifest.statistics is not None and manifest.graphs["fp32"].given is not None:
-        statistics = network.measure(base, msi)
-        given_output = network.refine(base, msi, statistics) * np.float32(frame.scale)
-        _compare(network, "the graph with given statistics", given_output, wanted)
+        given_output = network.refine(images, network.measure(images))
+        _compare(network, "the graph with given statistics", frame.hr_hsi_from(given_output), wanted)
 
 
 def _compare(network: Network, what: str, output: Float, wanted: Float) -> None:
     backend = network.backend
     if output.shape != wanted.shape:
         raise EngineLoadError(
-            f"golden replay failed: {what} gives {output.shape} (bands, rows, cols), and the bundle's golden output is "
+            f"golden replay failed: {what} gives {output.shape} (rows, cols, bands), and the bundle's golden output is "
             f"{wanted.shape}: they are not of one model. Export the bundle anew"
         )
     off = float(np.abs(output - wanted).max() / np.abs(wanted).max())

@@ -26,10 +26,18 @@ OPEN_FOLDERS = ("engines", "report")
 
 Task = Literal["fusion", "single"]
 Scaling = Literal["unit", "frame_peak"]
-Base = Literal["bilinear", "bicubic", "regression"]
+Base = Literal["bilinear", "bicubic", "regression", "subspace", "none"]
+ImageName = Literal["lr_hsi", "base", "hr_msi", "guide", "features", "condition"]
 StatisticsMode = Literal["whole", "exact", "reduced", "sampled", "previous"]
 GraphPrecision = Literal["fp32", "fp16", "int8"]
 Row = Mapping[str, str | int | float]
+
+LR_IMAGES: tuple[ImageName, ...] = ("lr_hsi",)
+"""The images that lie on the LR grid; the others lie on the HR grid."""
+SUBSPACE_IMAGES: tuple[ImageName, ...] = ("guide", "features", "condition")
+"""What a graph takes that works on a frame's components (`hsi_edge.subspace`)."""
+PSF_HALO_LR = 2
+"""Least halo of such a graph: a tile is degraded to the LR grid, and its halo must hold the point spread function."""
 
 
 def _want(ok: bool, key: str, value: object, wanted: str) -> None:
@@ -42,7 +50,8 @@ class Bands:
     """The spectral bands that a model takes and gives.
 
     Attributes:
-        wavelengths_nm: Band centres, ascending. Empty: any bands, any number (only a model without a graph).
+        wavelengths_nm: Band centres, ascending. Empty: any bands, any number (only a model without a graph,
+            or one with base `subspace`).
         fwhm_nm: Band widths, one per band, or empty.
         tolerance_nm: How far a sensor's band centre may lie from the model's.
     """
@@ -93,15 +102,20 @@ class Input:
         quantities: The accepted quantities of the LR-HSI; a cube of another one is refused.
         lr_scaling: Of the LR-HSI.
         msi_scaling: Of the HR-MSI.
+        images: What the graph takes, by the names of its inputs: `lr_hsi` on the LR grid, `base` (the base image) and
+            `hr_msi` on the HR grid; or, with base `subspace`, all of `SUBSPACE_IMAGES`.
     """
 
     quantities: tuple[Quantity, ...]
     lr_scaling: Scaling
     msi_scaling: Scaling = "unit"
+    images: tuple[ImageName, ...] = ("base", "hr_msi")
 
     def __post_init__(self) -> None:
         once = 0 < len(self.quantities) == len(set(self.quantities))
         _want(once, "input.quantities", self.quantities, "at least one quantity, each once")
+        once = 0 < len(self.images) == len(set(self.images))
+        _want(once, "input.images", self.images, "at least one image, each once")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +204,23 @@ class Precision:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a network costs, as counted on its modules.
+
+    Attributes:
+        parameters: Trained numbers, weight normalisation folded.
+        macs_per_px: Multiply-accumulates per HR pixel.
+    """
+
+    parameters: int
+    macs_per_px: float
+
+    def __post_init__(self) -> None:
+        _want(self.parameters >= 1, "cost.parameters", self.parameters, "1 or more")
+        _want(self.macs_per_px > 0, "cost.macs_per_px", self.macs_per_px, "a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """Where the weights come from, in words: the data, its licence, the recipe, and the commit that trained it."""
 
@@ -227,14 +258,17 @@ class Manifest:
         network: A word for the architecture; `regression` is the model without a graph.
         task: `fusion` takes an LR-HSI and an HR-MSI, `single` the LR-HSI alone.
         ratio: LR GSD / HR GSD.
-        base: The image to which the network adds its residual; the runtime makes it.
+        base: What the runtime makes of the frame for the network: the image to which it adds its residual, the frame's
+            components (`subspace`), or nothing (`none`).
         psf_fwhm_px: FWHM, in HR pixels, of the Gaussian that degrades an HR image to the LR grid.
         statistics: None for a network without statistics over the frame.
         graphs: By precision; empty for a model without a graph.
         golden: A small input pair and its FP32 output as `.npz`; None only for a model without a graph.
+        advice: When to take this model and when another one, in a sentence.
         accuracy: Measured rows: scene, pair, psnr_db, sam_deg, and what else there is.
         published: Such rows from the network's paper.
         parity: None if it was not measured.
+        cost: None for a model without a graph, and where it was not counted.
         files: Every file of the bundle but the manifest, the signature and what lies in `OPEN_FOLDERS`.
 
     Raises:
@@ -257,9 +291,11 @@ class Manifest:
     precision: Precision = Precision()
     golden: str | None = None
     training: Training | None = None
+    advice: str = ""
     accuracy: tuple[Row, ...] = ()
     published: tuple[Row, ...] = ()
     parity: Parity | None = None
+    cost: Cost | None = None
     files: Mapping[str, File] = field(default_factory=dict)
 
     @property
@@ -283,7 +319,7 @@ def _check_inputs(manifest: Manifest) -> None:
     msi, n_bands = manifest.msi, manifest.n_bands
     if manifest.task == "single":
         _want(msi.bands == 0, "msi.bands", msi.bands, "0, as task is single")
-        _want(manifest.base != "regression", "base", manifest.base, "bilinear or bicubic, as task is single")
+        _want(manifest.base != "regression", "base", manifest.base, "bilinear, bicubic or none, as task is single")
     elif manifest.graphs:
         _want(msi.bands >= 1, "msi.bands", msi.bands, "1 or more, as task is fusion")
     for index, row in enumerate(msi.srf):
@@ -299,15 +335,42 @@ def _check_graphs(manifest: Manifest) -> None:
         _want(manifest.statistics is None, "statistics", manifest.statistics, "null, as network is regression")
         return
     _want("fp32" in manifest.graphs, "graphs", list(manifest.graphs), "an entry fp32 (only regression has no graph)")
-    _want(manifest.n_bands > 0, "bands.wavelengths_nm", (), "the band centres, as a graph's bands are fixed")
+    any_bands = manifest.base == "subspace"
+    _want(any_bands or manifest.n_bands > 0, "bands.wavelengths_nm", (), "the band centres, as the graph's are fixed")
     _want(manifest.golden is not None, "golden", None, "the name of an .npz file, as the model has a graph")
+    _check_images(manifest)
     has_given = manifest.statistics is not None and any(mode != "whole" for mode in manifest.statistics.modes)
     for precision, graph in manifest.graphs.items():
         wanted = "a file, as statistics.modes asks for it" if has_given else "null, as no mode of statistics uses it"
         _want((graph.given is not None) == has_given, f"graphs.{precision}.given", graph.given, wanted)
-    if manifest.parity is not None:
+    if manifest.parity is not None and not any_bands:
         count = len(manifest.parity.per_band_max_abs)
         _want(count == manifest.n_bands, "the length of parity.per_band_max_abs", count, f"{manifest.n_bands}")
+
+
+def _check_images(manifest: Manifest) -> None:
+    images, key = manifest.input.images, "input.images"
+    if manifest.base == "subspace":
+        _want(images == SUBSPACE_IMAGES, key, images, f"{', '.join(SUBSPACE_IMAGES)}, as base is subspace")
+        _want(manifest.task == "fusion", "task", manifest.task, "fusion, as base is subspace")
+        _want(manifest.n_bands == 0, "bands.wavelengths_nm", manifest.bands.wavelengths_nm, "none: subspace takes any")
+        _want(manifest.msi.bands == 3, "msi.bands", manifest.msi.bands, "3, as base is subspace")
+        scaling = manifest.input.lr_scaling
+        _want(scaling == "frame_peak", "input.lr_scaling", scaling, "frame_peak, as base is subspace")
+        alignment = manifest.tiling.alignment_lr
+        _want(alignment == 1, "tiling.alignment_lr", alignment, "1, as base is subspace")
+        halo = manifest.tiling.halo_lr
+        _want(halo >= PSF_HALO_LR, "tiling.halo_lr", halo, f"{PSF_HALO_LR} or more, as base is subspace")
+        return
+    _want(not set(images) & set(SUBSPACE_IMAGES), key, images, f"none of {', '.join(SUBSPACE_IMAGES)}")
+    if manifest.task == "single":
+        _want("hr_msi" not in images, key, images, "no hr_msi, as task is single")
+    else:
+        _want("hr_msi" in images, key, images, "hr_msi among them, as task is fusion")
+    if manifest.base == "none":
+        _want("base" not in images, key, images, "no base, as base is none")
+    else:
+        _want("base" in images, key, images, f"base among them, as base is {manifest.base}")
 
 
 def _check_files(files: Mapping[str, File]) -> None:

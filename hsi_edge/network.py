@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import numpy as np
 
 from hsi_edge.backends import Backend, Session
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import EngineLoadError
-from hsi_edge.manifest import Graph
+from hsi_edge.manifest import Graph, ImageName, Manifest
 from hsi_edge.resampling import Float
+from hsi_edge.subspace import CONDITIONS, FEATURES, GUIDES, MARGIN_LR
 from hsi_edge.tiling.size import candidate_sides
 
 MAX_SESSIONS = 3
@@ -22,7 +24,7 @@ MEASURE_S = 0.3
 
 
 class Network:
-    """Runs the graph on `(bands, rows, cols)` images.
+    """Runs the graph on `(channels, rows, cols)` images, by the names of its inputs.
 
     Not for several threads at once, except that `measure` may run beside `refine` where their sessions differ in shape.
     """
@@ -33,11 +35,11 @@ class Network:
         self._bundle = bundle
         self._graph: Graph = bundle.manifest.graphs["fp32"]
         self._bytes: dict[str, bytes] = {}
-        self._sessions: OrderedDict[tuple[str, tuple[int, int]], Session] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, tuple[tuple[int, ...], ...]], Session] = OrderedDict()
 
-    def refine(self, base: Float, msi: Float | None, statistics: Float | None) -> Float:
-        """The HR-HSI `(bands, rows, cols)`, with own statistics or given ones; overwritten by the next run."""
-        inputs = self._inputs(base, msi)
+    def refine(self, images: Mapping[str, Float], statistics: Float | None) -> Float:
+        """The output `(channels, rows, cols)`, with own statistics or given ones; overwritten by the next run."""
+        inputs = {name: image[None] for name, image in images.items()}
         if statistics is None:
             outputs = self._run("whole", inputs)
         else:
@@ -45,9 +47,10 @@ class Network:
         image: Float = outputs["hr_hsi"][0]
         return image
 
-    def measure(self, base: Float, msi: Float | None) -> Float:
-        """The statistics `(1, size)` of a pair; the caller's own."""
-        return np.array(self._run("whole", self._inputs(base, msi))["measured_statistics"])
+    def measure(self, images: Mapping[str, Float]) -> Float:
+        """The statistics `(1, size)` of images; the caller's own."""
+        inputs = {name: image[None] for name, image in images.items()}
+        return np.array(self._run("whole", inputs)["measured_statistics"])
 
     def fastest_sides(self, budget_bytes: int) -> dict[int, float]:
         """Seconds per tile by side in LR pixels, measured now."""
@@ -61,26 +64,18 @@ class Network:
         return measured
 
     def _seconds(self, side_lr: int) -> float:
-        side = side_lr * self._manifest.ratio
-        base = np.full((self._manifest.n_bands, side, side), 0.5, np.float32)
-        msi = np.full((self._manifest.msi.bands, side, side), 0.5, np.float32) if self._manifest.msi.bands else None
+        shapes = image_shapes(self._manifest, (side_lr, side_lr))
+        images = {name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items()}
         size = None if self._manifest.statistics is None else self._manifest.statistics.size
         statistics = None if size is None or self._graph.given is None else np.zeros((1, size), np.float32)
-        self.refine(base, msi, statistics)
+        self.refine(images, statistics)
         times: list[float] = []
         # The least of several: what else the device does must not decide for all its later runs.
         while len(times) < 2 or (sum(times) < MEASURE_S and len(times) < 20):
             start = time.perf_counter()
-            self.refine(base, msi, statistics)
+            self.refine(images, statistics)
             times.append(time.perf_counter() - start)
         return min(times)
-
-    @staticmethod
-    def _inputs(base: Float, msi: Float | None) -> dict[str, Float]:
-        inputs = {"base": base[None]}
-        if msi is not None:
-            inputs["hr_msi"] = msi[None]
-        return inputs
 
     def _run(self, form: str, inputs: dict[str, Float]) -> dict[str, Float]:
         session = self._session(form, inputs)
@@ -98,8 +93,7 @@ class Network:
         return outputs
 
     def _session(self, form: str, inputs: dict[str, Float]) -> Session:
-        rows, cols = inputs["base"].shape[2:]
-        key = (form, (rows, cols))
+        key = (form, tuple(array.shape for array in inputs.values()))
         if key in self._sessions:
             self._sessions.move_to_end(key)
             return self._sessions[key]
@@ -122,3 +116,18 @@ class Network:
         """Drop the sessions and close the backend."""
         self._sessions.clear()
         self.backend.close()
+
+
+def image_shapes(manifest: Manifest, lr_shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the images that a model's graph takes for a tile of so many LR rows and columns, without batch."""
+    rows, cols = (length * manifest.ratio for length in lr_shape)
+    with_margin = tuple(length + 2 * MARGIN_LR for length in lr_shape)
+    shapes: dict[ImageName, tuple[int, ...]] = {
+        "lr_hsi": (manifest.n_bands, *lr_shape),
+        "base": (manifest.n_bands, rows, cols),
+        "hr_msi": (manifest.msi.bands, rows, cols),
+        "guide": (GUIDES, rows, cols),
+        "features": (FEATURES, *with_margin),
+        "condition": (CONDITIONS,),
+    }
+    return {name: shapes[name] for name in manifest.input.images}

@@ -97,19 +97,20 @@ class Blur:
     border: Border = "edge"
 
     @classmethod
-    def gaussian(cls, fwhm_px: float, ratio: int) -> Blur:
-        """A Gaussian of the given full width at half maximum in HR pixels, centred on the LR pixel."""
+    def gaussian(cls, fwhm_px: float, ratio: int, shift_px: float = 0.0) -> Blur:
+        """A Gaussian of the given full width at half maximum in HR pixels, `shift_px` off the LR pixel's centre."""
         sigma = fwhm_px / np.sqrt(8 * np.log(2))
-        reach = int(np.ceil(3 * sigma))
+        reach = int(np.ceil(3 * sigma + abs(shift_px)))
         taps = np.arange(-reach, ratio + reach)
-        weights = np.exp(-0.5 * ((taps - (ratio - 1) / 2) / sigma) ** 2)
+        weights = np.exp(-0.5 * ((taps - (ratio - 1) / 2 - shift_px) / sigma) ** 2)
         return cls(tuple((weights / weights.sum()).tolist()), -reach)
 
 
 def degrade(image: Float, ratio: int, blur: Blur) -> Float:
     """Blur and decimate `(channels, h * ratio, w * ratio)` to `(channels, h, w)`."""
-    lr_rows = image.shape[1] // ratio
-    return decimate_cols(decimate_rows(image, ratio, blur, (0, lr_rows), (True, True)), ratio, blur)
+    whole = (True, True)
+    rows = decimate_rows(image, ratio, blur, (0, image.shape[1] // ratio), whole)
+    return decimate_cols(rows, ratio, blur, (0, image.shape[2] // ratio), whole)
 
 
 def decimate_rows(
@@ -137,9 +138,9 @@ def decimate_rows(
     return total
 
 
-def decimate_cols(image: Float, ratio: int, blur: Blur) -> Float:
-    """Blur and decimate along columns alone; the columns are whole."""
-    turned = image.transpose(0, 2, 1)
-    lr_cols = image.shape[2] // ratio
-    columns: Float = decimate_rows(turned, ratio, blur, (0, lr_cols), (True, True)).transpose(0, 2, 1)
+def decimate_cols(
+    image: Float, ratio: int, blur: Blur, lr_cols: tuple[int, int], at_border: tuple[bool, bool]
+) -> Float:
+    """Blur and decimate along columns alone, as `decimate_rows` does along rows."""
+    columns: Float = decimate_rows(image.transpose(0, 2, 1), ratio, blur, lr_cols, at_border).transpose(0, 2, 1)
     return columns

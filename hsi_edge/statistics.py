@@ -1,84 +1,83 @@
 """Global statistics: where a network's means over the frame come from when the frame is run in tiles.
 
-A network that subtracts means over the frame (PZRes-Net) gives another result for a tile than for the frame, unless the
-tile is given the frame's means. They are measured by running the network once on a pair that stands for the frame:
+A network that subtracts means over the frame (PZRes-Net), or weighs its features by them (GELIN), gives another result
+for a tile than for the frame, unless the tile is given the frame's means. They are measured by running the network once
+on images that stand for the frame:
 
 | mode | what the network is run on to measure |
 |---|---|
 | `whole` | nothing: the frame is run in one piece, at any cost in memory |
 | `exact` | the whole frame; the tiles then equal it, at any cost in memory |
-| `reduced` | the frame pair reduced by 2 |
-| `sampled` | windows of the frame pair at full resolution, spread evenly and put side by side |
+| `reduced` | the frame reduced by 2 |
+| `sampled` | windows of the frame at full resolution, spread evenly and put side by side |
 | `previous` | as `sampled`, but of the frame before in a stream, so that no result waits for it |
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from hsi_edge.frame import Frame, strips
-from hsi_edge.manifest import StatisticsMode
+from hsi_edge.frame import Frame
+from hsi_edge.guide import strips
+from hsi_edge.manifest import LR_IMAGES, StatisticsMode
 from hsi_edge.resampling import Float
+from hsi_edge.spread import spread
 from hsi_edge.tiling.geometry import Region
 
-WINDOWS_PER_SIDE = 4
-"""`sampled` takes this many windows along each axis."""
 SAMPLE_PX = 192
 """HR side of all windows of `sampled` together; a larger sample costs time and brings the tiles hardly closer."""
 
+Images = dict[str, Float]
 
-def pair_to_measure(frame: Frame, mode: StatisticsMode, sample_lr: int) -> tuple[Float, Float | None]:
-    """Base image and MSI, `(bands, rows, cols)`, whose statistics stand for the frame's.
+
+def images_to_measure(frame: Frame, mode: StatisticsMode, sample_lr: int) -> Images:
+    """The graph's images, `(channels, rows, cols)` by name, whose statistics stand for the frame's.
 
     Args:
         frame: The frame.
         mode: Any but `whole`.
-        sample_lr: Largest side of the sampled pair in LR pixels that memory allows.
+        sample_lr: Largest side of the sampled images in LR pixels that memory allows.
     """
     if mode == "exact":
-        base, msi, _ = frame.window(Region(0, frame.lr_shape[0], 0, frame.lr_shape[1]))
-        return base, msi
+        return frame.window(frame.grid).images
     return _reduced(frame) if mode == "reduced" else _sampled(frame, sample_lr)
 
 
-def _reduced(frame: Frame) -> tuple[Float, Float | None]:
+def _reduced(frame: Frame) -> Images:
+    rows, cols = frame.grid.shape
+    # Whole LR pixels of the reduced frame, and as many as the alignment asks for.
+    step = 2 * frame.alignment
     parts = []
-    rows, cols = frame.lr_shape
-    for first, last in strips(rows, 4 * frame.base.ratio**2 * cols * frame.base.remainder.shape[0]):
-        base, msi, _ = frame.window(Region(first, last, 0, cols))
-        parts.append((_halved(base), None if msi is None else _halved(msi)))
-    bases, guides = zip(*parts, strict=True)
-    return np.concatenate(bases, axis=1), None if guides[0] is None else np.concatenate(guides, axis=1)
+    for first, last in strips(-(-rows // step), 4 * step * frame.ratio**2 * cols * len(frame.dead_bands)):
+        images = frame.window(Region(first * step, min(rows, last * step), 0, cols)).images
+        parts.append(
+            {name: _halved(image, step if name in LR_IMAGES else step * frame.ratio) for name, image in images.items()}
+        )
+    return _joined(parts, axis=1)
 
 
-def _halved(image: Float) -> Float:
+def _halved(image: Float, multiple: int) -> Float:
+    """Means of 2 x 2 pixels, the last row and column repeated up to an (even) multiple."""
     bands, rows, cols = image.shape
-    even = image[:, : rows // 2 * 2, : cols // 2 * 2]
-    halved: Float = even.reshape(bands, rows // 2, 2, cols // 2, 2).mean(axis=(2, 4))
+    padded = np.pad(image, ((0, 0), (0, -rows % multiple), (0, -cols % multiple)), mode="edge")
+    halved: Float = padded.reshape(bands, padded.shape[1] // 2, 2, padded.shape[2] // 2, 2).mean(axis=(2, 4))
     return halved
 
 
-def _sampled(frame: Frame, side: int) -> tuple[Float, Float | None]:
+def _sampled(frame: Frame, side: int) -> Images:
+    unit = frame.alignment
+    largest = max(1, min(side, SAMPLE_PX // frame.ratio) // unit)
+    lengths = [length // unit for length in frame.grid.shape]
     # At most a quarter of the frame: more costs time, and the tiles come close enough without.
-    largest = min(side, max(1, SAMPLE_PX // frame.base.ratio))
-    heights, widths = (_windows(length, min(largest, -(-length // 2))) for length in frame.lr_shape)
-    strips_of_windows = []
-    for top, bottom in heights:
-        row = [frame.window(Region(top, bottom, left, right))[:2] for left, right in widths]
-        bases, guides = zip(*row, strict=True)
-        strips_of_windows.append(
-            (np.concatenate(bases, axis=2), None if guides[0] is None else np.concatenate(guides, axis=2))
-        )
-    bases, guides = zip(*strips_of_windows, strict=True)
-    return np.concatenate(bases, axis=1), None if guides[0] is None else np.concatenate(guides, axis=1)
+    heights, widths = (spread(length, min(largest, -(-length // 2))) for length in lengths)
+    rows = [
+        _joined([frame.window(Region(top, bottom, left, right).scaled(unit)).images for left, right in widths], axis=2)
+        for top, bottom in heights
+    ]
+    return _joined(rows, axis=1)
 
 
-def _windows(length: int, total: int) -> list[tuple[int, int]]:
-    """Up to `WINDOWS_PER_SIDE` intervals of together `total` pixels, spread evenly over `length`, ends included."""
-    count = max(1, min(WINDOWS_PER_SIDE, total))
-    sizes = [total // count + (index < total % count) for index in range(count)]
-    if count == 1:
-        return [(0, total)]
-    gap = (length - total) / (count - 1)
-    starts = [round(index * gap) + sum(sizes[:index]) for index in range(count)]
-    return [(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+def _joined(parts: Sequence[Images], axis: int) -> Images:
+    return {name: np.concatenate([part[name] for part in parts], axis=axis) for name in parts[0]}

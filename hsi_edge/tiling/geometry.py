@@ -40,6 +40,10 @@ class Region:
         """The same ground on a grid with `ratio` times as many pixels per side."""
         return Region(self.top * ratio, self.bottom * ratio, self.left * ratio, self.right * ratio)
 
+    def clipped(self, shape: tuple[int, int]) -> Region:
+        """The part of it that lies in the first `shape` rows and columns."""
+        return Region(self.top, min(self.bottom, shape[0]), self.left, min(self.right, shape[1]))
+
     def within(self, other: Region) -> Region:
         """This region in coordinates that count from `other`'s corner."""
         return Region(self.top - other.top, self.bottom - other.top, self.left - other.left, self.right - other.left)

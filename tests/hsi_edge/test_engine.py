@@ -18,6 +18,7 @@ from tests.tiny_bundles import (
     WAVELENGTHS_NM,
     frame_pair,
     fusion_manifest,
+    lr_manifest,
     plain_manifest,
     reference,
     regression_manifest,
@@ -124,6 +125,77 @@ def test_a_larger_budget_takes_larger_tiles_and_stays_within(bundles, rng):
             assert engine.report.planned_bytes >= rows * cols * BYTES_PER_PX
             sides.add(rows)
     assert 64 in sides
+
+
+# -- other images ------------------------------------------------------------------------------------------------------
+
+LR_IMAGES = [("lr_hsi",), ("lr_hsi", "base"), ("lr_hsi", "hr_msi"), ("base", "lr_hsi", "hr_msi")]
+
+
+def lr_pair(rng, images, lr_shape, ratio=RATIO):
+    lr_hsi, hr_msi = frame_pair(rng, lr_shape, ratio)
+    return lr_hsi, hr_msi if "hr_msi" in images else None
+
+
+@pytest.mark.parametrize("ratio", [2, 3])
+@pytest.mark.parametrize("images", LR_IMAGES)
+def test_tiles_equal_the_whole_frame_whatever_the_graph_takes(tmp_path, rng, images, ratio):
+    """An alignment of 2, whose frame is filled up and cropped where it has an odd side."""
+    manifest = lr_manifest(images, ratio)
+    path = write_tiny_bundle(tmp_path / "b", manifest).path
+    with HSIEngine(path, memory_mb=1) as tiled, HSIEngine(path, memory_mb=1, statistics="whole") as whole:
+        for lr_shape in ((76, 42), (75, 41), (41, 3), (3, 2)):
+            pair = lr_pair(rng, images, lr_shape, ratio)
+            result = tiled.run(*pair)
+            assert result.shape[:2] == (lr_shape[0] * ratio, lr_shape[1] * ratio)
+            assert lr_shape[0] < 40 or tiled.report.n_tiles > 1
+            assert tiled.report.msi_shape == (None if pair[1] is None else pair[1].shape)
+            wanted = reference(manifest, *pair)
+            np.testing.assert_allclose(result, wanted, atol=1e-5, rtol=0)
+            np.testing.assert_allclose(whole.run(*pair), wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("images", LR_IMAGES)
+def test_a_network_on_the_lr_grid_without_statistics_tiles_exactly(tmp_path, rng, images):
+    manifest = lr_manifest(images, statistics=None, graphs=plain_manifest().graphs)
+    pair = lr_pair(rng, images, LARGE)
+    with HSIEngine(write_tiny_bundle(tmp_path / "b", manifest).path, memory_mb=1) as engine:
+        result = engine.run(*pair)
+        assert engine.report.n_tiles > 1
+    np.testing.assert_allclose(result, reference(manifest, *pair), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_each_mode_measures_images_of_both_grids(tmp_path, rng, mode):
+    manifest = lr_manifest(("lr_hsi", "base"))
+    lr_hsi, _ = frame_pair(rng, (75, 43))
+    with HSIEngine(write_tiny_bundle(tmp_path / "b", manifest).path, memory_mb=1, statistics=mode) as engine:
+        *_, result = engine.stream([(lr_hsi, None)] * 2)
+        assert engine.report.statistics == mode
+    off = np.abs(result - reference(manifest, lr_hsi, None)).max()
+    assert off < (1e-5 if mode == "exact" else 0.2)
+
+
+def test_a_single_image_engine_refuses_an_msi(tmp_path, rng):
+    with HSIEngine(write_tiny_bundle(tmp_path / "b", lr_manifest(("lr_hsi",))).path, memory_mb=1) as engine:
+        with pytest.raises(
+            InputError, match="hr_msi was given, and the model tiny-lr-x2 takes the LR-HSI alone: leave"
+        ):
+            engine.run(*frame_pair(rng, (8, 8)))
+        assert engine.run(frame_pair(rng, (8, 8))[0]).shape == (16, 16, 5)
+
+
+def test_an_invalid_pixel_in_the_last_row_of_an_odd_frame_is_nan_alone(tmp_path, rng):
+    manifest = lr_manifest(("lr_hsi", "hr_msi"), statistics=None, graphs=plain_manifest().graphs)
+    lr_hsi, hr_msi = frame_pair(rng, LARGE)
+    lr_hsi[74, 40] = np.nan
+    hr_msi[149, 0] = np.nan
+    with HSIEngine(write_tiny_bundle(tmp_path / "b", manifest).path, memory_mb=1) as engine:
+        result = engine.run(lr_hsi, hr_msi)
+        assert (engine.report.masked_lr_px, engine.report.masked_msi_px) == (1, 1)
+    invalid = np.zeros((150, 82), bool)
+    invalid[148:150, 80:82] = invalid[149, 0] = True
+    np.testing.assert_array_equal(np.isnan(result).any(axis=2), invalid)
 
 
 # -- inputs and outputs ------------------------------------------------------------------------------------------------

@@ -3,12 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import hsi_edge.frame
+import hsi_edge.guide
 from hsi_edge.cube import Cube
 from hsi_edge.errors import InputError
-from hsi_edge.frame import GuideReader, degraded_guide, fill_invalid, prepare_frame
+from hsi_edge.guide import GuideReader, degraded_guide, fill_invalid
 from hsi_edge.inputs import check_inputs
 from hsi_edge.manifest import Input
+from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Blur, degrade, upsample
 from hsi_edge.tiling.geometry import Region
 from tests.tiny_bundles import frame_pair, fusion_manifest, regression_manifest
@@ -22,9 +23,12 @@ def prepare(lr_hsi, hr_msi, **changes):
     return prepare_frame(manifest, check_inputs(manifest, lr_hsi, hr_msi, resample=False))
 
 
+def parts(window):
+    return window.images["base"], window.images["hr_msi"], window.valid
+
+
 def everything(frame):
-    rows, cols = frame.lr_shape
-    return frame.window(Region(0, rows, 0, cols))
+    return parts(frame.window(frame.grid))
 
 
 def reader(source, mask=None, divisor=1.0):
@@ -48,7 +52,7 @@ def test_a_part_of_a_window_is_the_window_of_the_part(rng):
     part = Region(1, 5, 2, 6)
     inside = part.scaled(RATIO).slices
     base, msi, valid = everything(frame)
-    part_base, part_msi, part_valid = frame.window(part)
+    part_base, part_msi, part_valid = parts(frame.window(part))
     np.testing.assert_allclose(part_base, base[(slice(None), *inside)], atol=1e-6)
     np.testing.assert_array_equal(part_msi, msi[(slice(None), *inside)])
     np.testing.assert_array_equal(part_valid, valid[inside])
@@ -118,7 +122,7 @@ def test_an_lr_pixel_without_a_valid_msi_pixel_is_filled_by_the_frames_mean():
 
 
 def test_invalid_msi_pixels_are_counted_once_over_bands_and_mask(rng, monkeypatch):
-    monkeypatch.setattr(hsi_edge.frame, "STRIP_BYTES", 1)
+    monkeypatch.setattr(hsi_edge.guide, "STRIP_BYTES", 1)
     source = rng.random((6, 8, 3), np.float32)
     source[0, 0] = np.nan
     source[1, 2, 1] = -np.inf
@@ -133,21 +137,21 @@ def test_invalid_msi_pixels_are_counted_once_over_bands_and_mask(rng, monkeypatc
 @pytest.mark.parametrize("strip_bytes", [1, 300, 1000])
 @pytest.mark.parametrize("ratio", [2, 3, 4])
 def test_degrading_in_strips_equals_degrading_the_whole(rng, monkeypatch, ratio, strip_bytes):
-    monkeypatch.setattr(hsi_edge.frame, "STRIP_BYTES", strip_bytes)
+    monkeypatch.setattr(hsi_edge.guide, "STRIP_BYTES", strip_bytes)
     source = rng.random((11 * ratio, 5 * ratio, 3), np.float32)
     blur = Blur.gaussian(1.7 * ratio, ratio)
     guide = GuideReader(source, None, ratio, 1.0, np.zeros(3, np.float32))
-    degraded, valid = degraded_guide(guide, blur)
+    degraded, valid = degraded_guide(guide, (blur, blur))
     np.testing.assert_array_equal(degraded, degrade(np.moveaxis(source, 2, 0).copy(), ratio, blur))
     assert valid.all()
 
 
 @pytest.mark.parametrize("strip_bytes", [1, 1 << 20])
 def test_an_lr_pixel_above_an_invalid_msi_pixel_takes_no_part_in_the_fit(rng, monkeypatch, strip_bytes):
-    monkeypatch.setattr(hsi_edge.frame, "STRIP_BYTES", strip_bytes)
+    monkeypatch.setattr(hsi_edge.guide, "STRIP_BYTES", strip_bytes)
     source = rng.random((10, 8, 3), np.float32)
     source[5, 7, 2] = np.nan
-    degraded, valid = degraded_guide(reader(source), Blur.gaussian(2, 2))
+    degraded, valid = degraded_guide(reader(source), (Blur.gaussian(2, 2),) * 2)
     assert np.argwhere(~valid).tolist() == [[2, 3]]
     assert np.isfinite(degraded).all()
 

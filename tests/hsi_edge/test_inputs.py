@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from hsi_edge.cube import Cube
 from hsi_edge.errors import InputError
 from hsi_edge.inputs import ACCEPTED, check_inputs
-from hsi_edge.manifest import Msi
-from tests.tiny_bundles import WAVELENGTHS_NM, frame_pair, fusion_manifest, regression_manifest
+from tests.tiny_bundles import WAVELENGTHS_NM, frame_pair, fusion_manifest, lr_manifest, regression_manifest
 
 MANIFEST = fusion_manifest(2)
-SINGLE = replace(MANIFEST, task="single", msi=Msi(bands=0))
+SINGLE = lr_manifest(("lr_hsi",))
 
 
 @pytest.fixture
@@ -135,5 +132,5 @@ def test_wrong_input_is_refused_with_argument_finding_and_way_out(pair, case):
 
 
 def test_an_msi_for_a_single_image_model_is_refused(pair):
-    with pytest.raises(InputError, match="hr_msi was given, and the model tiny-x2 takes the LR-HSI alone: leave it ou"):
+    with pytest.raises(InputError, match="hr_msi was given, and the model tiny-lr-x2 takes the LR-HSI alone: leave it"):
         check(*pair, SINGLE)

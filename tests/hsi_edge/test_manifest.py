@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hsi_edge.errors import InputError, ManifestError
 from hsi_edge.manifest import (
     MAX_MANIFEST_BYTES,
+    SUBSPACE_IMAGES,
     Bands,
+    Cost,
     File,
     Graph,
     Input,
@@ -24,6 +26,7 @@ from hsi_edge.manifest import (
     parse_manifest,
 )
 from hsi_edge.sensor_check import check_sensor
+from tests.tiny_bundles import subspace_manifest
 
 SHA = "0123456789abcdef" * 4
 
@@ -144,7 +147,15 @@ def test_numpy_scalars_are_dumped_as_plain_numbers():
         ("input/quantities", [], "wanted at least one quantity"),
         ("input/quantities", ["dn", "dn"], "wanted at least one quantity, each once"),
         ("input/lr_scaling", None, r"input.lr_scaling is empty \(null\); wanted one of unit, frame_peak"),
-        ("base", "nearest", "base is 'nearest'; wanted one of bilinear, bicubic, regression"),
+        ("input/images", [], "input.images is .*; wanted at least one image, each once"),
+        ("input/images", ["base", "base", "hr_msi"], "input.images is .*; wanted at least one image, each once"),
+        ("input/images", ["base", "rgb"], r"input.images\[1\] is 'rgb'; wanted one of lr_hsi, base, hr_msi"),
+        ("input/images", ["lr_hsi", "hr_msi"], r"input.images is .*; wanted base among them, as base is regression"),
+        ("input/images", ["base"], r"input.images is \('base',\); wanted hr_msi among them, as task is fusion"),
+        ("base", "none", r"input.images is \('base', 'hr_msi'\); wanted no base, as base is none"),
+        ("base", "nearest", "base is 'nearest'; wanted one of bilinear, bicubic, regression, subspace, none"),
+        ("cost", {"parameters": 0, "macs_per_px": 1.0}, "cost.parameters is 0; wanted 1 or more"),
+        ("cost", {"parameters": 9, "macs_per_px": 0.0}, "cost.macs_per_px is 0.0; wanted a positive number"),
         ("psf_fwhm_px", 0, "psf_fwhm_px is 0.0; wanted a positive number"),
         ("psf_fwhm_px", "1e1", r"psf_fwhm_px is '1e1'; wanted a finite number; YAML takes .* \(write 1.0e-6\)"),
         ("tiling/halo_lr", -1, "tiling.halo_lr is -1; wanted 0 or more"),
@@ -232,10 +243,21 @@ def test_a_single_image_model_has_no_msi_and_no_regression_base():
     with pytest.raises(ManifestError, match=r"msi.bands is 2; wanted 0, as task is single"):
         parse(plain)
     plain["msi"] = {"bands": 0}
-    with pytest.raises(ManifestError, match=r"base is 'regression'; wanted bilinear or bicubic, as task is single"):
+    with pytest.raises(ManifestError, match=r"base is 'regression'; wanted bilinear, bicubic or none, as task is"):
         parse(plain)
     plain["base"] = "bicubic"
+    with pytest.raises(
+        ManifestError, match=r"input.images is \('base', 'hr_msi'\); wanted no hr_msi, as task is single"
+    ):
+        parse(plain)
+    plain["input"]["images"] = ["lr_hsi", "base"]
     assert parse(plain).msi == Msi(bands=0)
+
+
+def test_a_manifest_that_does_not_name_its_images_takes_a_base_and_an_msi():
+    manifest = parse(plain_manifest())
+    assert manifest.input.images == ("base", "hr_msi")
+    assert manifest.cost is None
 
 
 def test_a_model_with_a_graph_has_fixed_bands():
@@ -244,6 +266,24 @@ def test_a_model_with_a_graph_has_fixed_bands():
     plain["msi"] = {"bands": 2}
     with pytest.raises(ManifestError, match=r"bands.wavelengths_nm is \(\); wanted the band centres"):
         parse(plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bands": Bands(wavelengths_nm=(400.0, 500.0))}, "bands.wavelengths_nm is .*; wanted none"),
+        ({"msi": Msi(bands=4)}, "msi.bands is 4; wanted 3"),
+        ({"task": "single", "msi": Msi(bands=0)}, "task is 'single'; wanted fusion"),
+        ({"tiling": Tiling(halo_lr=1)}, "tiling.halo_lr is 1; wanted 2 or more"),
+        ({"tiling": Tiling(halo_lr=2, alignment_lr=2)}, "tiling.alignment_lr is 2; wanted 1"),
+        ({"input": Input(quantities=("dn",), lr_scaling="unit", images=SUBSPACE_IMAGES)}, "wanted frame_peak"),
+        ({"input": Input(quantities=("dn",), lr_scaling="frame_peak")}, "wanted guide, features, condition"),
+        ({"base": "bicubic", "bands": Bands(wavelengths_nm=(400.0,))}, "wanted none of guide, features, condition"),
+    ],
+)
+def test_a_model_on_components_that_the_runtime_could_not_serve_is_refused(changes, message):
+    with pytest.raises(ManifestError, match=message):
+        subspace_manifest(**changes)
 
 
 def regression() -> Manifest:
@@ -296,6 +336,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         input=Input(
             quantities=draw(st.sampled_from([("dn",), ("radiance", "reflectance")])),
             lr_scaling=draw(st.sampled_from(["unit", "frame_peak"])),
+            images=tuple(draw(st.permutations(["lr_hsi", "base", "hr_msi"]))),
         ),
         base=draw(st.sampled_from(["bilinear", "bicubic", "regression"])),
         psf_fwhm_px=draw(positive),
@@ -319,6 +360,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
                 onnxruntime=text,
             )
         ),
+        cost=draw(st.none() | st.builds(Cost, parameters=st.integers(1, 10**9), macs_per_px=positive)),
         files={name: File(sha256=SHA, size_bytes=draw(st.integers(0, 10**6))) for name in sorted(named)},
     )
 

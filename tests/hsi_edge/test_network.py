@@ -38,36 +38,39 @@ def network(bundle, monkeypatch):
 
 
 def images(rng, rows=8, cols=9):
-    return rng.random((BANDS, rows, cols), np.float32), rng.random((MSI_BANDS, rows, cols), np.float32)
+    return {
+        "base": rng.random((BANDS, rows, cols), np.float32),
+        "hr_msi": rng.random((MSI_BANDS, rows, cols), np.float32),
+    }
 
 
 def test_own_and_given_statistics_give_the_networks_output(network, rng):
-    base, msi = images(rng)
-    wanted = refine(base, msi)
-    np.testing.assert_allclose(network.refine(base, msi, None), wanted, atol=1e-5)
-    statistics = network.measure(base, msi)
+    given = images(rng)
+    wanted = refine(*given.values())
+    np.testing.assert_allclose(network.refine(given, None), wanted, atol=1e-5)
+    statistics = network.measure(given)
     assert statistics.shape == (1, STATISTICS_SIZE)
-    np.testing.assert_allclose(network.refine(base, msi, statistics), wanted, atol=1e-5)
+    np.testing.assert_allclose(network.refine(given, statistics), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_measured_statistics_are_the_callers_own(bundle, backend, rng):
     network = Network(bundle, open_backend(backend, None, bf16_allowed=False))
-    first = network.measure(*images(rng))
+    first = network.measure(images(rng))
     kept = first.copy()
-    network.measure(*images(rng))
+    network.measure(images(rng))
     np.testing.assert_array_equal(first, kept)
 
 
 def test_a_shape_is_compiled_once_and_the_oldest_are_let_go(network, rng):
     for rows in (4, 5, 4, 5, 4):
-        network.refine(*images(rng, rows), None)
+        network.refine(images(rng, rows), None)
     assert [shape[2] for shape in CountingBackend.compiled] == [4, 5]
     for rows in range(6, 6 + MAX_SESSIONS):
-        network.refine(*images(rng, rows), None)
-    network.refine(*images(rng, 6), None)
+        network.refine(images(rng, rows), None)
+    network.refine(images(rng, 6), None)
     assert [shape[2] for shape in CountingBackend.compiled] == [4, 5, 6, 7, 8]
-    network.refine(*images(rng, 4), None)
+    network.refine(images(rng, 4), None)
     assert len(CountingBackend.compiled) == 6
 
 
@@ -94,7 +97,7 @@ def test_the_graph_of_another_network_is_refused(tmp_path, rng, backend, wrong):
     bundle = write_bundle(tmp_path / "b", manifest, {**files, "golden.npz": golden_npz(manifest)})
     network = Network(bundle, open_backend(backend, None, bf16_allowed=False))
     with pytest.raises(EngineLoadError, match=r"tiny-x2|base"):
-        network.measure(*images(rng))
+        network.measure(images(rng))
 
 
 def test_a_graph_for_other_bands_is_refused(tmp_path, rng):
@@ -103,12 +106,12 @@ def test_a_graph_for_other_bands_is_refused(tmp_path, rng):
         bundle = write_tiny_bundle(tmp_path / backend, manifest)
         network = Network(bundle, open_backend(backend, None, bf16_allowed=False))
         with pytest.raises(EngineLoadError):
-            network.refine(rng.random((BANDS + 1, 8, 8), np.float32), images(rng, 8, 8)[1], None)
+            network.refine(images(rng, 8, 8) | {"base": rng.random((BANDS + 1, 8, 8), np.float32)}, None)
 
 
 def test_a_network_without_statistics_has_one_form(tmp_path, rng):
     manifest = plain_manifest(2, tiling=Tiling(halo_lr=1), graphs={"fp32": Graph(whole="other.onnx")})
     bundle = write_tiny_bundle(tmp_path / "b", manifest)
-    base, msi = images(rng)
-    output = Network(bundle, CountingBackend("fp32")).refine(base, msi, None)
-    np.testing.assert_allclose(output, refine(base, msi, centred=False), atol=1e-5)
+    given = images(rng)
+    output = Network(bundle, CountingBackend("fp32")).refine(given, None)
+    np.testing.assert_allclose(output, refine(*given.values(), centred=False), atol=1e-5)

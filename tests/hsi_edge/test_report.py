@@ -107,6 +107,31 @@ def test_page_names_what_a_reader_looks_for(write, hr_data):
         assert wanted in text
 
 
+@pytest.mark.parametrize(
+    ("network", "base", "words"),
+    [
+        ("pzres", "regression", "pzres over a regression base"),
+        ("fieldfuse", "subspace", "fieldfuse on the frame&#x27;s own components"),
+        ("ssrnet", "none", "(ssrnet)"),
+        ("regression", "regression", "(regression)"),
+    ],
+)
+def test_page_tells_what_the_network_works_on(write, run_report, network, base, words):
+    html = write(report=replace(run_report, network=network, base=base))[1]
+    assert words in html
+
+
+def test_page_and_json_tell_the_displacement_and_the_noise_where_they_were_looked_for(write, run_report):
+    found = replace(run_report, translation_px=(0.25, -1.5), lr_noise=0.00412, msi_noise=0.0051)
+    facts, html = write(report=found)
+    assert "HR-MSI by +0.25 rows, -1.50 columns, in HR pixels" in html
+    assert "LR-HSI 0.0041, HR-MSI 0.0051 of the frame" in html
+    assert (facts["translation_px"], facts["lr_noise"], facts["msi_noise"]) == ([0.25, -1.5], 0.00412, 0.0051)
+    facts, html = write(report=run_report)
+    assert "displacement" not in html
+    assert facts["translation_px"] is None
+
+
 def test_texts_are_escaped_in_the_page(write):
     _, html = write()
     assert "a &lt;small&gt; CPU" in html

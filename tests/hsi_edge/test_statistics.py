@@ -2,32 +2,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-import hsi_edge.frame
-from hsi_edge.frame import prepare_frame
+import hsi_edge.guide
 from hsi_edge.inputs import check_inputs
+from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import upsample
-from hsi_edge.statistics import _windows, pair_to_measure
-from tests.tiny_bundles import frame_pair, fusion_manifest
+from hsi_edge.statistics import images_to_measure
+from tests.tiny_bundles import frame_pair, fusion_manifest, lr_manifest
 
 
-def prepared(lr_hsi, hr_msi, ratio=2):
-    manifest = fusion_manifest(ratio)
+def prepared(lr_hsi, hr_msi, ratio=2, manifest=None):
+    manifest = manifest or fusion_manifest(ratio)
     return prepare_frame(manifest, check_inputs(manifest, lr_hsi, hr_msi, resample=False))
 
 
-@given(st.integers(1, 200), st.integers(1, 200))
-def test_sampled_windows_are_disjoint_reach_both_ends_and_have_the_wanted_length(length, total):
-    total = min(total, length)
-    windows = _windows(length, total)
-    assert sum(stop - start for start, stop in windows) == total
-    assert windows[0][0] == 0
-    if len(windows) > 1:
-        assert windows[-1][1] == length
-    ends = [0, *(end for window in windows for end in window), length]
-    assert ends == sorted(ends)
+def pair_to_measure(frame, mode, sample_lr):
+    images = images_to_measure(frame, mode, sample_lr)
+    return images["base"], images["hr_msi"]
 
 
 def test_exact_measures_the_frame_itself(rng):
@@ -38,9 +29,9 @@ def test_exact_measures_the_frame_itself(rng):
 
 
 @pytest.mark.parametrize("strip_bytes", [1, 1 << 20])
-@pytest.mark.parametrize(("ratio", "rows", "cols"), [(2, 9, 6), (4, 18, 12)])
+@pytest.mark.parametrize(("ratio", "rows", "cols"), [(2, 10, 6), (4, 20, 12)])
 def test_reduced_measures_means_of_two_by_two_pixels(rng, monkeypatch, strip_bytes, ratio, rows, cols):
-    monkeypatch.setattr(hsi_edge.frame, "STRIP_BYTES", strip_bytes)
+    monkeypatch.setattr(hsi_edge.guide, "STRIP_BYTES", strip_bytes)
     lr_hsi, hr_msi = frame_pair(rng, (9, 6), ratio)
     frame = prepared(lr_hsi, hr_msi, ratio)
     whole_base, whole_msi = pair_to_measure(frame, "exact", 4)
@@ -52,7 +43,8 @@ def test_reduced_measures_means_of_two_by_two_pixels(rng, monkeypatch, strip_byt
 
 def test_reduced_takes_an_odd_ratio(rng):
     base, msi = pair_to_measure(prepared(*frame_pair(rng, (3, 5), 3), 3), "reduced", 4)
-    assert base.shape[1:] == msi.shape[1:] == (4, 7)
+    # Whole LR pixels of the reduced frame: the last row and column of 3 x 5 are repeated.
+    assert base.shape[1:] == msi.shape[1:] == (6, 9)
 
 
 def test_sampled_puts_windows_of_the_frame_side_by_side(rng):
@@ -71,3 +63,19 @@ def test_sampled_puts_windows_of_the_frame_side_by_side(rng):
 def test_a_sample_is_at_most_a_quarter_of_the_frame(rng):
     base, msi = pair_to_measure(prepared(*frame_pair(rng, (5, 7))), "sampled", 64)
     assert base.shape[1:] == msi.shape[1:] == (6, 8)
+
+
+@pytest.mark.parametrize("lr_shape", [(40, 31), (3, 50), (2, 2)])
+@pytest.mark.parametrize("mode", ["exact", "reduced", "sampled"])
+def test_lr_and_hr_images_to_measure_show_the_same_ground_on_even_grids(rng, mode, lr_shape):
+    """The base of a flat ramp tells where each pixel comes from, up to half an HR pixel's width."""
+    ratio = 2
+    rows, cols = np.mgrid[: lr_shape[0], : lr_shape[1]].astype(np.float32)
+    lr_hsi = np.stack([rows, cols, rows, cols, rows], axis=2)
+    frame = prepared(lr_hsi, None, manifest=lr_manifest(("lr_hsi", "base"), ratio))
+    images = images_to_measure(frame, mode, 20)
+    _, height, width = images["lr_hsi"].shape
+    assert height % 2 == width % 2 == 0
+    assert images["base"].shape == (5, ratio * height, ratio * width)
+    over_lr = images["base"].reshape(5, height, ratio, width, ratio).mean(axis=(2, 4))
+    np.testing.assert_allclose(over_lr * frame.scale, images["lr_hsi"] * frame.scale, atol=0.3)

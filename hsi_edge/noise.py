@@ -1,0 +1,120 @@
+"""How noisy a frame is, and its spectra without most of that noise; from the frame alone, nothing is to be tuned."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi_edge.resampling import Float
+
+Matrix = NDArray[np.float64]
+
+TEXTURE = 0.02
+"""Of the strongest texture's standard deviation, what also looks like noise: scenes without any noise, seen through 25
+measured cameras, have 0.013 to 0.035 where they are rough. Without this, rough scenes are smoothed."""
+
+SIGNAL = 7
+"""The strongest singular values, which are never taken for noise: of few bands, a scene may fill more than half."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectra:
+    """Denoised spectra.
+
+    Attributes:
+        mean: `(bands,)`, the mean spectrum.
+        centred: `(bands, pixels)`, the denoised spectra less their mean.
+        components: `(rank, pixels)`, the same in components by falling strength.
+        noise: Standard deviation of the noise in one band of one pixel.
+    """
+
+    mean: Matrix
+    centred: Float
+    components: Float
+    noise: float
+
+
+def denoise_spectra(spectra: Float, keep: NDArray[np.bool_] | None = None) -> Spectra:
+    """Remove white noise from spectra by shrinking their singular values.
+
+    A scene's spectra lie near a subspace of a few dimensions, noise in all of them. The noise level follows from the
+    median singular value (Gavish, Donoho, "The Optimal Hard Threshold for Singular Values is 4/sqrt(3)", IEEE
+    Transactions on Information Theory 2014, section III.E), the shrinkage is the one of least mean squared error (same
+    authors, "Optimal Shrinkage of Singular Values", ibid. 2017, equation 7).
+
+    Args:
+        spectra: `(bands, pixels)`, finite.
+        keep: `(pixels,)`, which of them were measured; None for all. The others are denoised with them.
+    """
+    measured = spectra if keep is None else spectra[:, keep]
+    bands, count = measured.shape
+    mean = measured.mean(axis=1, dtype=np.float64)
+    centred = measured - mean[:, None].astype(np.float32)
+    # The eigenvectors of bands x bands: a frame may have millions of pixels.
+    powers, axes = np.linalg.eigh(centred.astype(np.float64) @ centred.T)
+    order = np.arange(bands)[::-1][: max(1, min(bands, count - 1))]
+    values, axes = np.sqrt(np.maximum(powers[order], 0)), axes[:, order]
+    noise, shrunk = _shrunk(values, max(bands, count - 1))
+    rank = int(np.count_nonzero(shrunk))
+    axes = axes[:, :rank]
+    factors = (shrunk[:rank] / values[:rank])[:, None]
+    components = (factors * (axes.T @ (spectra - mean[:, None].astype(np.float32)))).astype(np.float32)
+    return Spectra(mean, axes.astype(np.float32) @ components, components, noise)
+
+
+def _shrunk(values: Matrix, longer: int) -> tuple[float, Matrix]:
+    """The noise level, and the singular values of the matrix without it."""
+    beta = len(values) / longer
+    count = len(values)
+    # The median, unless the strongest ones reach beyond it; counted from the strongest.
+    place = max((count - 1) / 2, min(SIGNAL, count - 1))
+    level = np.interp(place, np.arange(count), values)
+    noise = float(level / np.sqrt(longer * _quantile_of_noise(beta, 1 - (place + 0.5) / count)))
+    unit = noise * np.sqrt(longer)
+    y = values / max(unit, np.finfo(np.float64).tiny)
+    above = y > 1 + np.sqrt(beta)
+    shrunk = np.zeros_like(values)
+    square = np.square(y[above])
+    shrunk[above] = unit * np.sqrt((square - beta - 1) ** 2 - 4 * beta) / y[above]
+    return noise, shrunk
+
+
+@functools.lru_cache(maxsize=64)
+def _quantile_of_noise(beta: float, quantile: float) -> float:
+    """A quantile of the Marchenko-Pastur distribution, of squared singular values of unit noise."""
+    low, high = (1 - np.sqrt(beta)) ** 2, (1 + np.sqrt(beta)) ** 2
+    x = np.linspace(low, high, 4001)[1:-1]
+    share = np.cumsum(np.sqrt((high - x) * (x - low)) / x)
+    return float(x[np.searchsorted(share, share[-1] * quantile)])
+
+
+def msi_noise(windows: Iterable[Float]) -> float:
+    """The standard deviation of the MSI's noise in one pixel of one band.
+
+    Noise differs from band to band, while texture is alike in all of them. So of the bands' Laplacians (Immerkaer,
+    "Fast Noise Variance Estimation", CVIU 1996) the combination that moves least is taken: it holds the noise, and
+    little else.
+
+    Args:
+        windows: Parts of the image, `(msi_bands, rows, cols)`, at least 3 x 3 pixels each; NaN where nothing was
+            measured.
+    """
+    products: list[Matrix] = []
+    count = 0
+    for window in windows:
+        flat = _laplacian(window.astype(np.float64)).reshape(len(window), -1)
+        flat = flat[:, np.isfinite(flat).all(axis=0)]
+        products.append(flat @ flat.T)
+        count += flat.shape[1]
+    powers = np.linalg.eigvalsh(sum(products) / max(1, count))
+    return float(np.sqrt(max(0.0, powers[0] - TEXTURE**2 * powers[-1])))
+
+
+def _laplacian(image: Matrix) -> Matrix:
+    """A difference of two discrete Laplacians, scaled to leave the noise level as it is."""
+    rows = image[:, :-2] - 2 * image[:, 1:-1] + image[:, 2:]
+    return (rows[:, :, :-2] - 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 6

@@ -1,0 +1,1 @@
+"""Registration: where on the HR-MSI a pixel of the LR-HSI is."""
