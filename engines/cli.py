@@ -34,10 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--quick", action="store_true", help="one round, and the large frame without the network")
     bench.set_defaults(run=_bench)
     tiling = commands.add_parser("tiling", help="tiled against whole, by statistics mode, on the Salton Sea scene")
-    tiling.add_argument("--memory-mb", type=int, help="budget that keeps the tiles small (the engine's own)")
+    tiling.add_argument("--bundle", type=Path, nargs="+", default=[BUNDLE], help="folders or .zip files")
+    tiling.add_argument("--memory-mb", type=int, help="budget that keeps the tiles small (found by itself)")
     tiling.set_defaults(run=_tiling)
+    bench.add_argument("--bundle", type=Path, default=BUNDLE, help="folder or .zip file (%(default)s)")
     for command in (bench, tiling):
-        command.add_argument("--bundle", type=Path, default=BUNDLE, help="folder or .zip file (%(default)s)")
         command.add_argument("-o", "--output", type=Path, help="folder for the results as Markdown, JSON and pictures")
     return parser
 
@@ -64,11 +65,12 @@ def _tiling(arguments: argparse.Namespace) -> None:
     from engines.tiling_report import tiling_markdown, write_tiling
 
     facts = _facts()
-    check = check_tiling(arguments.bundle, frame_pairs, memory_mb=arguments.memory_mb, say=_say)
-    print(tiling_markdown(check, facts))
+    checks = [check_tiling(bundle, frame_pairs, memory_mb=arguments.memory_mb, say=_say) for bundle in arguments.bundle]
+    print(tiling_markdown(checks, facts))
     if arguments.output:
-        write_tiling(arguments.output, check, facts)
-    check.require_exact()
+        write_tiling(arguments.output, checks, facts)
+    for check in checks:
+        check.require_exact()
 
 
 def _say(line: str) -> None:

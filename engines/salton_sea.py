@@ -15,15 +15,20 @@ from hsi_edge.spectral import resample_cube
 SAMPLES = Path(__file__).parents[1] / "apps" / "samples" / "salton_sea"
 FLIGHT_ROWS = 3
 """LR rows that the second frame lies further on than the first."""
-FramePair = tuple[NDArray[np.float32], NDArray[np.uint8]]
+FramePair = tuple[NDArray[np.float32], NDArray[np.uint8] | None]
+ANY_BANDS_NM = tuple(np.linspace(400, 700, 31).tolist())
+"""For a model that takes any."""
 
 
 def frame_pairs(manifest: Manifest) -> tuple[FramePair, FramePair]:
-    """Two overlapping frame pairs of the scene, in the bands and at the ratio of a model: the frame before, and one.
+    """Two overlapping frames of the scene, in the bands and at the ratio of a model: the frame before, and one.
 
-    The photo is laid on the frame by the published transform alone, without its local displacement.
+    The photo is laid on the frame by the published transform alone, without its local displacement; a single-image
+    model gets none.
     """
-    lr_hsi = resample_cube(read(SAMPLES / "frame.hdr"), manifest.bands.wavelengths_nm).physical()
+    lr_hsi = resample_cube(read(SAMPLES / "frame.hdr"), manifest.bands.wavelengths_nm or ANY_BANDS_NM).physical()
+    if manifest.task == "single":
+        return (lr_hsi[:-FLIGHT_ROWS], None), (lr_hsi[FLIGHT_ROWS:], None)
     photo = np.asarray(read(SAMPLES / "orthophoto.png").data)
     fields = yaml.safe_load((SAMPLES / "transform.yaml").read_text(encoding="utf-8"))
     hr_msi = _on_grid(photo, np.array(fields["photo_from_frame"]), lr_hsi.shape[:2], manifest.ratio)

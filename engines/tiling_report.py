@@ -16,17 +16,35 @@ from hsi_edge.report.measured import facts, table, write_measured
 
 _DARK, _BRIGHT = 1e-7, 1e-1
 NOTES = """\
-Each mode against the same frame run in one piece, in FP32, where the frame's peak (99.9th percentile) is 1. The
-residual is what the network adds to the base image. Mode `previous` has the statistics of a frame pair three LR rows
-before, as in a flight. Times are medians; reading files is not in them."""
+Each mode against the same frame run in one piece, in FP32, where the frame's peak (99.9th percentile) is 1; `tiles`
+where the network has no statistics over the frame. Halo and alignment are in LR pixels, the receptive field's radius
+and tiles in HR pixels. The residual is what the network adds to the base image, or to the bicubic one where it has
+none. Mode `previous` has the statistics of a frame three LR rows before, as in a flight. Times are medians; reading
+files is not in them."""
+HEADER = (
+    "model",
+    "statistics",
+    "halo",
+    "radius",
+    "alignment",
+    "tiles",
+    "max",
+    "RMS",
+    "% of residual",
+    "seconds",
+    "times whole",
+)
 
 
-def tiling_markdown(check: TilingCheck, machine: dict[str, str]) -> str:
-    """The modes side by side, and what the picture shows."""
-    header = ["statistics", "tiles", "max", "RMS", "% of residual", "seconds", "times whole"]
+def tiling_markdown(checks: Sequence[TilingCheck], machine: dict[str, str]) -> str:
+    """The modes of all models below each other, and what the pictures show."""
     rows = [
         [
+            check.bundle,
             result.mode,
+            str(check.tiling.halo_lr),
+            str(check.tiling.radius_px),
+            str(check.tiling.alignment_lr),
             f"{result.n_tiles} of {result.tile[0]} x {result.tile[1]}",
             f"{result.max_abs:.1e}",
             f"{result.rms:.1e}",
@@ -34,25 +52,40 @@ def tiling_markdown(check: TilingCheck, machine: dict[str, str]) -> str:
             f"{result.seconds:.2f}",
             f"{result.times_whole:.2f}",
         ]
+        for check in checks
         for result in check.modes
     ]
-    picture = (
-        f"tiling.png shows the largest difference over the bands, from left to right: {', '.join(check.pictures)}; "
-        f"black is {_DARK:g} or less, white {_BRIGHT:g} or more, on a logarithmic scale."
-    )
-    return "\n\n".join([f"# Tiled against whole: {check.bundle}", NOTES, facts(machine), table(header, rows), picture])
+    pictures = [
+        f"{_picture_name(check)} shows the largest difference over the bands, from left to right: "
+        f"{', '.join(check.pictures)}; black is {_DARK:g} or less, white {_BRIGHT:g} or more, on a logarithmic scale."
+        for check in checks
+    ]
+    return "\n\n".join(["# Tiled against whole", NOTES, facts(machine), table(HEADER, rows, words=2), *pictures])
 
 
-def write_tiling(folder: Path, check: TilingCheck, machine: dict[str, str]) -> None:
-    """Write `tiling.md`, `tiling.json` and `tiling.png`.
+def write_tiling(folder: Path, checks: Sequence[TilingCheck], machine: dict[str, str]) -> None:
+    """Write `tiling.md`, `tiling.json` and a picture per model.
 
     Raises:
         OutputError: If the system refuses to write.
     """
-    plain = {"machine": machine, "bundle": check.bundle, "modes": [asdict(result) for result in check.modes]}
-    write_measured(folder, "tiling", tiling_markdown(check, machine), plain)
-    with atomic_path(folder / "tiling.png") as partial:
-        partial.write_bytes(encode_png(difference_picture(list(check.pictures.values()))))
+    models = [
+        {
+            "bundle": check.bundle,
+            "ratio": check.ratio,
+            "tiling": asdict(check.tiling),
+            "modes": [asdict(result) for result in check.modes],
+        }
+        for check in checks
+    ]
+    write_measured(folder, "tiling", tiling_markdown(checks, machine), {"machine": machine, "models": models})
+    for check in checks:
+        with atomic_path(folder / _picture_name(check)) as partial:
+            partial.write_bytes(encode_png(difference_picture(list(check.pictures.values()))))
+
+
+def _picture_name(check: TilingCheck) -> str:
+    return f"tiling-{check.bundle}.png"
 
 
 def difference_picture(differences: Sequence[Float]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The accuracy table: scores, their means over the scenes, and where they are kept."""
+"""What a comparison measured: scores, their means over the scenes, costs, and how a bundle keeps its own."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hsi_edge.bundle import Bundle
 from hsi_edge.bundle_store import MANIFEST
 from hsi_edge.errors import InputError
 from hsi_edge.io.atomic import atomic_path
-from hsi_edge.manifest import Manifest, Row, dump_manifest
-from hsi_edge.report.measured import facts, table, write_measured
+from hsi_edge.manifest import Manifest, Row, Task, dump_manifest
 
 MEAN = "mean over scenes"
+BICUBIC, REGRESSION = UNTRAINED = ("bicubic", "regression")
+"""The methods that every comparison has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +37,58 @@ class Score:
     rmse: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one method takes for a frame of 512 x 512 x 31.
+
+    Attributes:
+        ratio: HR pixels per LR pixel.
+        method: As the tables call it.
+        task: `fusion` takes two frames, `single` the LR-HSI alone.
+        gmac: 1e9 multiply-adds; None if not known.
+        seconds: Median.
+        times_regression: Median of the ratios to the regression's time in the same round.
+    """
+
+    ratio: int
+    method: str
+    task: Task
+    gmac: float | None
+    seconds: float
+    times_regression: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything that one comparison measured.
+
+    Attributes:
+        scores: On the vis31 grid.
+        native: On scenes with other bands, of the methods that take any.
+        costs: Of every method at every ratio.
+    """
+
+    scores: Sequence[Score]
+    native: Sequence[Score]
+    costs: Sequence[Cost]
+
+
 METRICS = {
-    "psnr_db": ("PSNR [dB]", 2),
-    "psnr_cube_db": ("PSNR cube [dB]", 2),
-    "sam_deg": ("SAM [deg]", 3),
-    "sam_p95_deg": ("SAM p95 [deg]", 3),
-    "ssim_gaussian": ("SSIM", 4),
-    "ssim_uniform": ("SSIM uniform", 4),
-    "ergas": ("ERGAS", 3),
-    "rmse": ("RMSE", 5),
+    "psnr_db": 2,
+    "psnr_cube_db": 2,
+    "sam_deg": 3,
+    "sam_p95_deg": 3,
+    "ssim_gaussian": 4,
+    "ssim_uniform": 4,
+    "ergas": 3,
+    "rmse": 5,
 }
-"""Heading and decimals of every metric, in the order of the tables."""
+"""The decimals that each metric is worth."""
 
 
 def label(manifest: Manifest) -> str:
     """What the tables call a model."""
-    if not manifest.graphs:
-        return manifest.network
-    return f"{manifest.network} over {manifest.base} ({manifest.name})"
+    return manifest.name if manifest.graphs else manifest.network
 
 
 def with_means(scores: Sequence[Score]) -> list[Score]:
@@ -69,49 +105,35 @@ def mean_score(scores: Sequence[Score], scene: str) -> Score:
     return Score(**(asdict(scores[0]) | means | {"scene": scene}))
 
 
-def accuracy_markdown(scores: Sequence[Score], notes: str, machine: dict[str, str]) -> str:
-    """Per ratio, the scores on the kinds of pairs that come first, and the means over the scenes on all kinds."""
-    rows = with_means(scores)
-    parts = ["# Accuracy", notes, facts(machine)]
-    for ratio in sorted({row.ratio for row in rows}):
-        here = [row for row in rows if row.ratio == ratio]
-        for pair in dict.fromkeys(row.pair for row in here):
-            parts += [f"## Ratio {ratio}, {pair} pairs", _pair_table([row for row in here if row.pair == pair])]
-        parts += [f"## Ratio {ratio}, all pairs ({MEAN})", _all_pairs(here)]
-    return "\n\n".join(parts)
+def plain_from_comparison(comparison: Comparison) -> dict[str, Any]:
+    """All that was measured, in plain types that a JSON writer takes."""
+    return {
+        "costs": [asdict(cost) for cost in comparison.costs],
+        "scores": [asdict(score) for score in with_means(comparison.scores)],
+        "native": [asdict(score) for score in comparison.native],
+    }
 
 
-def _pair_table(rows: Sequence[Score]) -> str:
-    header = ["scene", "method", *(heading for heading, _ in METRICS.values())]
-    ordered = [row for scene in dict.fromkeys(r.scene for r in rows) for row in rows if row.scene == scene]
-    return table(header, [[row.scene, row.method, *_cells(row)] for row in ordered], words=2)
-
-
-def _cells(row: Score) -> list[str]:
-    return [f"{getattr(row, metric):.{decimals}f}" for metric, (_, decimals) in METRICS.items()]
-
-
-def _all_pairs(rows: Sequence[Score]) -> str:
-    means = {(row.method, row.pair): row for row in rows if row.scene == MEAN}
-    pairs = list(dict.fromkeys(pair for _, pair in means))
-    cells = [
-        [method, *(f"{means[method, pair].psnr_db:.2f} / {means[method, pair].sam_deg:.2f}" for pair in pairs)]
-        for method in dict.fromkeys(method for method, _ in means)
-    ]
-    return table(["PSNR [dB] / SAM [deg]", *pairs], cells)
-
-
-def write_accuracy(folder: Path, scores: Sequence[Score], notes: str, machine: dict[str, str]) -> None:
-    """Write `accuracy.md` and `accuracy.json`.
+def of_bundle(comparison: Comparison, path: Path) -> Comparison:
+    """What concerns one bundle: its own measurements and those of the methods without training at its ratio.
 
     Raises:
-        OutputError: If the system refuses to write.
+        ManifestError: There is no whole bundle.
     """
-    plain = {"machine": machine, "notes": notes, "scores": [asdict(score) for score in with_means(scores)]}
-    write_measured(folder, "accuracy", accuracy_markdown(scores, notes, machine), plain)
+    manifest = Bundle.open(path).manifest
+    methods = (*UNTRAINED, label(manifest))
+
+    def concerns(row: Score | Cost) -> bool:
+        return row.ratio == manifest.ratio and row.method in methods
+
+    return Comparison(
+        scores=list(filter(concerns, comparison.scores)),
+        native=list(filter(concerns, comparison.native)),
+        costs=list(filter(concerns, comparison.costs)),
+    )
 
 
-def store_accuracy(path: Path, scores: Sequence[Score]) -> None:
+def store_accuracy(path: Path, comparison: Comparison) -> None:
     """Put a bundle's own scores into its manifest; nothing else of the bundle changes.
 
     Raises:
@@ -120,13 +142,13 @@ def store_accuracy(path: Path, scores: Sequence[Score]) -> None:
     if not path.is_dir():
         raise InputError(f"{path} is not a folder, so its manifest cannot be replaced; unpack it first")
     manifest = Bundle.open(path).manifest
-    own = [s for s in with_means(scores) if s.method == label(manifest) and s.ratio == manifest.ratio]
-    accuracy = tuple(_manifest_row(score) for score in own)
+    scores = [*with_means(comparison.scores), *comparison.native]
+    accuracy = tuple(_manifest_row(s) for s in scores if s.method == label(manifest) and s.ratio == manifest.ratio)
     # Only the manifest is replaced: the files that it lists stay the same, and so do engines and reports.
     with atomic_path(path / MANIFEST) as partial:
         partial.write_bytes(dump_manifest(replace(manifest, accuracy=accuracy)))
 
 
 def _manifest_row(score: Score) -> Row:
-    rounded = {metric: round(getattr(score, metric), decimals) for metric, (_, decimals) in METRICS.items()}
+    rounded = {metric: round(getattr(score, metric), decimals) for metric, decimals in METRICS.items()}
     return {"pair": score.pair, "scene": score.scene, **rounded}

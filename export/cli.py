@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     pack = commands.add_parser("pack", help="export a trained network and write its model bundle")
     pack.add_argument("recipe", type=Path, help="the recipe that it was trained with")
     pack.add_argument("--name", required=True, help="of the model, such as pzres-vis31-x8")
+    pack.add_argument("--ratio", type=int, help="for weights that serve several; by default the recipe's")
     pack.add_argument("-o", "--output", type=Path, required=True, help="the bundle's folder or .zip file")
     pack.add_argument("--data", type=Path, default=DATA, help="research data folder, for the BF16 gate (%(default)s)")
     pack.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs (%(default)s)")
@@ -46,12 +47,24 @@ def _parser() -> argparse.ArgumentParser:
     regression.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
     regression.add_argument("-o", "--output", type=Path, required=True, help="the bundle's folder or .zip file")
     regression.set_defaults(run=_pack_regression)
-    evaluate = commands.add_parser("evaluate", help="score bundles beside bicubic and regression on the test scenes")
-    evaluate.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="folders or .zip files")
+    evaluate = commands.add_parser("evaluate", help="score a published recipe as its paper does, beside its table")
+    evaluate.add_argument("recipe", type=Path, help="a YAML file, such as export/recipes/pzres-cave-x8.yaml")
+    evaluate.add_argument("--bundle", type=Path, help="score this bundle; by default the weights of the recipe's run")
     evaluate.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
-    evaluate.add_argument("-o", "--output", type=Path, help="folder for accuracy.md and accuracy.json")
-    evaluate.add_argument("--update", action="store_true", help="put the scores into manifests and report/ folders")
+    evaluate.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs (%(default)s)")
     evaluate.set_defaults(run=_evaluate)
+    compare = commands.add_parser("compare", help="score and time bundles beside bicubic and regression")
+    _add_bundles(compare, "folder for accuracy.md and accuracy.json")
+    compare.add_argument("--update", action="store_true", help="put the scores into manifests and report/ folders")
+    compare.set_defaults(run=_compare)
+    figures = commands.add_parser("figures", help="draw results, error maps and spectra of the test scenes")
+    _add_bundles(figures, "folder for scenes.md and figures/", required=True)
+    figures.set_defaults(run=_figures)
+    redegrade = commands.add_parser("redegrade", help="degrade outputs of real pairs again, beside the sensors' noise")
+    _add_bundles(redegrade, "folder for redegradation.md and figures/", required=True)
+    redegrade.set_defaults(run=_redegrade)
+    counts = commands.add_parser("counts", help="print the networks' parameters and costs beside the papers'")
+    counts.set_defaults(run=_counts)
     eager = commands.add_parser("eager", help="time the torch network on a whole frame; prints JSON")
     eager.add_argument("--bands", type=int, default=31, help="of the HSI (%(default)s)")
     eager.add_argument("--msi-bands", type=int, default=3, help="(%(default)s)")
@@ -59,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     eager.add_argument("--repeats", type=int, default=3, help="timed passes (%(default)s)")
     eager.set_defaults(run=_eager)
     return parser
+
+
+def _add_bundles(parser: argparse.ArgumentParser, output: str, *, required: bool = False) -> None:
+    parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="folders or .zip files")
+    parser.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
+    parser.add_argument("-o", "--output", type=Path, required=required, help=output)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -69,10 +88,11 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _pack(arguments: argparse.Namespace) -> None:
-    from export.pack import pack, trained_network
+    from export.pack import at_ratio, pack, trained_network
     from export.recipe import read_recipe
 
     recipe = read_recipe(arguments.recipe)
+    recipe = recipe if arguments.ratio is None else at_ratio(recipe, arguments.ratio)
     data = arguments.data if arguments.data.is_dir() else None
     if data is None:
         print(f"no research data in {arguments.data}: BF16 is not measured, and so not allowed", file=sys.stderr)
@@ -88,18 +108,61 @@ def _pack_regression(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from export.accuracy import accuracy_markdown, store_accuracy, write_accuracy
-    from export.evaluate import NOTES, evaluate
+    from export.paper_evaluation import evaluate, paper_table
+    from export.recipe import read_recipe
 
-    machine = {"command": f"python -m export {shlex.join(sys.argv[1:])}"}
-    machine |= machine_facts(("numpy", "openvino", "scipy"))
-    scores = evaluate(arguments.bundles, arguments.data)
-    print(accuracy_markdown(scores, NOTES, machine))
+    recipe = read_recipe(arguments.recipe)
+    scenes = []
+    for name, scores in evaluate(recipe, arguments.data, runs=arguments.runs, bundle=arguments.bundle):
+        print(
+            ", ".join(f"{name}: {method} {score['psnr_db']:.2f} dB" for method, score in scores.items()),
+            file=sys.stderr,
+        )
+        scenes.append(scores)
+    print(paper_table(recipe, scenes))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from export.accuracy import of_bundle, store_accuracy
+    from export.accuracy_page import accuracy_markdown, write_accuracy
+    from export.compare import compare_bundles
+
+    machine = _machine(("numpy", "openvino", "scipy"))
+    comparison = compare_bundles(arguments.bundles, arguments.data)
+    print(accuracy_markdown(comparison, machine))
     if arguments.output:
-        write_accuracy(arguments.output, scores, NOTES, machine)
+        write_accuracy(arguments.output, comparison, machine)
     for bundle in arguments.bundles if arguments.update else ():
-        store_accuracy(bundle, scores)
-        write_accuracy(bundle / "report", scores, NOTES, machine)
+        store_accuracy(bundle, comparison)
+        write_accuracy(bundle / "report", of_bundle(comparison, bundle), machine)
+
+
+def _figures(arguments: argparse.Namespace) -> None:
+    from export.figures import draw_scenes, write_scenes
+
+    files = draw_scenes(arguments.bundles, arguments.data, arguments.output)
+    write_scenes(arguments.output, files, _machine(("numpy", "openvino", "matplotlib")))
+    print(*files, sep="\n")
+
+
+def _redegrade(arguments: argparse.Namespace) -> None:
+    from export.redegradation import redegrade
+    from export.redegradation_page import write_redegradation
+
+    machine = _machine(("numpy", "openvino", "scipy", "matplotlib"))
+    files = write_redegradation(arguments.output, list(redegrade(arguments.bundles, arguments.data)), machine)
+    print(*files, sep="\n")
+
+
+def _machine(packages: Sequence[str]) -> dict[str, str]:
+    """What a measurement is kept with: the command, the machine and the versions."""
+    return {"command": f"python -m export {shlex.join(sys.argv[1:])}", **machine_facts(packages)}
+
+
+def _counts(_arguments: argparse.Namespace) -> None:
+    from export.counts_table import counts_markdown
+
+    print(counts_markdown())
 
 
 def _eager(arguments: argparse.Namespace) -> None:

@@ -1,21 +1,30 @@
-"""Model bundles: of a trained network, and of the regression alone, which has nothing to train."""
+"""Model bundles: of any trained network, and of the regression alone, which has nothing to train."""
 
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from export.counts import count
+from export.data.components import ComponentsData
+from export.data.published import wavelengths_nm
+from export.losses import final_image
 from export.memory import bytes_per_px
-from export.networks.pzres import PZResNet
+from export.networks.choices import FieldFuseChoice, GELINChoice, NetworkChoice, SSRNetChoice
+from export.networks.fieldfuse import FieldFuse
 from export.onnx_session import run_graph
 from export.precision import bf16_gate
-from export.receptive_field import exact_halo_lr, radius_px, sufficient_halo_lr
+from export.reach import MARGINS, Reach
+from export.receptive_field import exact_reach, sufficient_halo_lr
 from export.recipe import Recipe
 from export.sample import sample_pair
 from export.to_onnx import Forms, onnx_from_network
@@ -23,10 +32,23 @@ from export.train import load_weights
 from hsi_edge.bundle import Bundle, write_bundle
 from hsi_edge.cube import Quantity
 from hsi_edge.errors import ExportError, InputError
-from hsi_edge.frame import Frame, prepare_frame
+from hsi_edge.frame import Frame
 from hsi_edge.inputs import check_inputs
-from hsi_edge.manifest import Bands, Graph, Input, Manifest, Msi, Parity, Statistics, Tiling, Training
-from hsi_edge.statistics import pair_to_measure
+from hsi_edge.manifest import (
+    PSF_HALO_LR,
+    Bands,
+    Cost,
+    Graph,
+    Input,
+    Manifest,
+    Msi,
+    Parity,
+    Statistics,
+    Tiling,
+    Training,
+)
+from hsi_edge.preparation import prepare_frame
+from hsi_edge.subspace import GUIDES
 from hsi_edge.tiling.geometry import Region
 
 Float = NDArray[np.float32]
@@ -35,10 +57,15 @@ QUANTITIES: tuple[Quantity, ...] = ("dn", "radiance", "reflectance")
 """All: the frame's own peak scales it, or nothing in the fusion depends on a scale."""
 MIN_LR = 2
 """Smallest side of a frame, in LR pixels: below it there is nothing to interpolate."""
-RANGE_NM = (400.0, 700.0)
+RANGE_NM, VIS_BANDS = (400.0, 700.0), 31
 WHOLE, GIVEN, GOLDEN = "fp32.onnx", "fp32-given.onnx", "golden.npz"
 GOLDEN_REGION = Region(20, 28, 20, 28)
-HALO_SIDE_PX = 160
+COUNTED_LR = 32
+"""LR side of the frame whose multiplications are counted: whatever does not grow with it is then next to nothing."""
+HALO_SIDE_PX, MOST_HALO_SIDE_LR = 160, 96
+"""HR and LR side of the frames on which halos are tried: at least the one, and at most the other, for time's sake."""
+SAMPLE_SIDE_LR = 48
+"""Of the part of the sample that they are made of."""
 MAX_PARITY = 1e-5
 """Largest difference between torch and ONNX Runtime, for images of about 0 to 1."""
 TRAINING_DATA = "9 public airborne scenes and one indoor scene (CAVE), on the vis31 grid, as simulated pairs"
@@ -67,25 +94,36 @@ def pack_regression(ratio: int, out: Path) -> Bundle:
     return write_bundle(out, manifest, {})
 
 
-def trained_network(recipe: Recipe, runs: Path) -> PZResNet:
+def trained_network(recipe: Recipe, runs: Path) -> nn.Module:
     """The network of a recipe with the weights of its last checkpoint.
 
     Raises:
         InputError: There is no checkpoint.
     """
-    checkpoint = runs / recipe.name / "last.ckpt"
-    if not checkpoint.is_file():
-        raise InputError(f"there is no checkpoint {checkpoint}; train first: python -m export train RECIPE")
     network = recipe.network.build().eval()
-    network.load_state_dict(load_weights(checkpoint))
+    network.load_state_dict(load_weights(runs / recipe.name / "last.ckpt"))
+    if isinstance(network, FieldFuse):
+        network.ratio = recipe.ratio
     return network
 
 
-def pack(recipe: Recipe, network: PZResNet, out: Path, *, name: str, data: Path | None) -> Bundle:
+def at_ratio(recipe: Recipe, ratio: int) -> Recipe:
+    """A recipe for one of the ratios that its weights serve.
+
+    Raises:
+        InputError: The network was not trained for it.
+    """
+    ratios = sorted(set(recipe.data.ratios)) if isinstance(recipe.data, ComponentsData) else [recipe.ratio]
+    if ratio not in ratios:
+        raise InputError(f"the recipe {recipe.name} trains for the ratios {ratios}; {ratio} is none of them")
+    return replace(recipe, ratio=ratio)
+
+
+def pack(recipe: Recipe, network: nn.Module, out: Path, *, name: str, data: Path | None) -> Bundle:
     """Write the bundle of a trained network: its graphs, and in the manifest what was computed and measured of them.
 
     Args:
-        recipe: What the network was trained with; three MSI bands.
+        recipe: What the network was trained with; an MSI has three bands.
         network: With its weights.
         out: Folder, or a path that ends in `.zip`.
         name: Of the model.
@@ -95,65 +133,103 @@ def pack(recipe: Recipe, network: PZResNet, out: Path, *, name: str, data: Path 
         ExportError: The graph does not do what the network does, or its receptive field is not what it seems.
         OutputError: `out` cannot be written, or is no bundle.
     """
-    forms = onnx_from_network(network, recipe.network.hsi_bands, recipe.network.msi_bands)
-    manifest = _manifest(recipe, name, forms)
-    manifest = replace(manifest, tiling=replace(manifest.tiling, halo_lr=_sufficient_halo(manifest, forms)))
+    forms = onnx_from_network(network, recipe.network)
+    reach = exact_reach(forms.tile, recipe.ratio)
+    manifest = _manifest(recipe, name, forms, reach)
+    manifest = replace(manifest, tiling=replace(manifest.tiling, halo_lr=_sufficient_halo(manifest, forms, reach)))
     golden, parity = _golden(manifest, forms, network)
     manifest = replace(manifest, parity=parity, precision=bf16_gate(forms.whole, recipe, data))
-    return write_bundle(out, manifest, {WHOLE: forms.whole, GIVEN: forms.given, GOLDEN: golden})
+    given = {} if forms.given is None else {GIVEN: forms.given}
+    return write_bundle(out, manifest, {WHOLE: forms.whole, **given, GOLDEN: golden})
 
 
-def _manifest(recipe: Recipe, name: str, forms: Forms) -> Manifest:
+def _manifest(recipe: Recipe, name: str, forms: Forms, reach: Reach) -> Manifest:
+    network = recipe.network
     return Manifest(
         name=name,
-        network="pzres",
-        task="fusion",
+        network=network.architecture,
+        task=network.task,
         ratio=recipe.ratio,
-        bands=Bands(wavelengths_nm=tuple(np.linspace(*RANGE_NM, recipe.network.hsi_bands).tolist())),
-        msi=Msi(bands=recipe.network.msi_bands, names=("red", "green", "blue")),
-        input=Input(quantities=QUANTITIES, lr_scaling="frame_peak", msi_scaling="frame_peak"),
+        bands=_bands(recipe),
+        msi=_msi(network),
+        input=Input(quantities=QUANTITIES, lr_scaling="frame_peak", msi_scaling="frame_peak", images=network.images),
         base=recipe.base,
         psf_fwhm_px=float(recipe.ratio),
         tiling=Tiling(
-            halo_lr=exact_halo_lr(forms.given, recipe.ratio),
-            radius_px=radius_px(forms.given),
+            halo_lr=reach.halo_lr,
+            radius_px=reach.radius_px,
+            alignment_lr=reach.alignment_lr,
             min_lr=MIN_LR,
-            bytes_per_px=bytes_per_px(forms.given),
+            bytes_per_px=bytes_per_px(forms.tile, recipe.ratio),
         ),
-        statistics=Statistics(
-            modes=("whole", "exact", "reduced", "sampled", "previous"), default="sampled", size=forms.size
-        ),
-        graphs={"fp32": Graph(whole=WHOLE, given=GIVEN)},
+        statistics=_statistics(forms),
+        graphs={"fp32": Graph(whole=WHOLE, given=None if forms.given is None else GIVEN)},
         golden=GOLDEN,
-        training=Training(data=TRAINING_DATA, data_licence=DATA_LICENCE, recipe=recipe.name),
+        training=_training(recipe),
+        cost=_cost(recipe),
     )
 
 
-def _sample(manifest: Manifest, region: Region) -> tuple[NDArray[np.uint16], NDArray[np.uint8], Frame]:
+def _bands(recipe: Recipe) -> Bands:
+    if isinstance(recipe.network, FieldFuseChoice):
+        return Bands()
+    if recipe.data.source == "published":
+        return Bands(wavelengths_nm=tuple(wavelengths_nm(recipe.data.dataset).tolist()))
+    return Bands(wavelengths_nm=tuple(np.linspace(*RANGE_NM, recipe.network.hsi_bands).tolist()))
+
+
+def _msi(network: NetworkChoice) -> Msi:
+    if isinstance(network, SSRNetChoice | GELINChoice):
+        return Msi(bands=0)
+    bands = GUIDES if isinstance(network, FieldFuseChoice) else network.msi_bands
+    return Msi(bands=bands, names=("red", "green", "blue"))
+
+
+def _statistics(forms: Forms) -> Statistics | None:
+    if forms.given is None:
+        return None
+    return Statistics(modes=("whole", "exact", "reduced", "sampled", "previous"), default="sampled", size=forms.size)
+
+
+def _training(recipe: Recipe) -> Training:
+    if recipe.data.source == "published":
+        data = f"{recipe.data.dataset}, split and degraded as for {recipe.data.paper}"
+        return Training(data=data, data_licence=DATA_LICENCE, recipe=recipe.name)
+    return Training(data=TRAINING_DATA, data_licence=DATA_LICENCE, recipe=recipe.name)
+
+
+def _cost(recipe: Recipe) -> Cost:
+    side = COUNTED_LR * recipe.ratio
+    counted = count(recipe.network, side, recipe.ratio)
+    return Cost(parameters=counted.shipped_parameters, macs_per_px=round(counted.macs / side**2, 1))
+
+
+def _sample(manifest: Manifest, region: Region) -> tuple[dict[str, Any], Frame]:
     """A part of the sample pair as a caller gives it, and as the runtime prepares it."""
-    lr_hsi, hr_msi = sample_pair(manifest.ratio, region, manifest.bands.wavelengths_nm)
-    return lr_hsi, hr_msi, prepare_frame(manifest, check_inputs(manifest, lr_hsi, hr_msi, resample=False))
+    # A model for any bands is shown those that the others have.
+    wavelengths = manifest.bands.wavelengths_nm or tuple(np.linspace(*RANGE_NM, VIS_BANDS).tolist())
+    lr_hsi, hr_msi = sample_pair(manifest.ratio, region, wavelengths)
+    msi = None if manifest.task == "single" else hr_msi
+    given: dict[str, Any] = {"lr_hsi": lr_hsi} if msi is None else {"lr_hsi": lr_hsi, "hr_msi": msi}
+    return given, prepare_frame(manifest, check_inputs(manifest, lr_hsi, msi, resample=False))
 
 
-def _network_inputs(frame: Frame) -> tuple[Float, Float]:
-    base, msi = pair_to_measure(frame, "exact", 0)
-    assert msi is not None
-    return base[None], msi[None]
+def _network_inputs(frame: Frame) -> dict[str, Float]:
+    return {name: image[None] for name, image in frame.window(frame.grid).images.items()}
 
 
-def _golden(manifest: Manifest, forms: Forms, network: PZResNet) -> tuple[bytes, Parity]:
-    lr_hsi, hr_msi, frame = _sample(manifest, GOLDEN_REGION)
-    base, msi = _network_inputs(frame)
-    output = run_graph(forms.whole, {"base": base, "hr_msi": msi})["hr_hsi"][0]
-    hr_hsi = np.moveaxis(output, 0, 2) * np.float32(frame.scale)
+def _golden(manifest: Manifest, forms: Forms, network: nn.Module) -> tuple[bytes, Parity]:
+    given, frame = _sample(manifest, GOLDEN_REGION)
+    inputs = _network_inputs(frame)
+    output = run_graph(forms.whole, inputs)["hr_hsi"][0]
     file = io.BytesIO()
-    np.savez_compressed(file, lr_hsi=lr_hsi, hr_msi=hr_msi, hr_hsi=hr_hsi)
-    return file.getvalue(), _parity(network, base, msi, output)
+    np.savez_compressed(file, **given, hr_hsi=frame.hr_hsi_from(output))
+    return file.getvalue(), _parity(network, inputs, output)
 
 
-def _parity(network: PZResNet, base: Float, msi: Float, output: Float) -> Parity:
+def _parity(network: nn.Module, inputs: dict[str, Float], output: Float) -> Parity:
     with torch.inference_mode():
-        wanted = network(torch.from_numpy(base), torch.from_numpy(msi)).refined[0].numpy()
+        wanted = final_image(network(*(torch.from_numpy(image) for image in inputs.values())))[0].numpy()
     per_band = np.abs(output - wanted).max(axis=(1, 2))
     if not per_band.max() <= MAX_PARITY:
         raise ExportError(
@@ -168,11 +244,23 @@ def _parity(network: PZResNet, base: Float, msi: Float, output: Float) -> Parity
     )
 
 
-def _sufficient_halo(manifest: Manifest, forms: Forms) -> int:
+def _sufficient_halo(manifest: Manifest, forms: Forms, reach: Reach) -> int:
     """On the sample, and on white noise, which has more contrast than any scene."""
-    side_lr = HALO_SIDE_PX // manifest.ratio
-    *_, frame = _sample(manifest, Region(0, side_lr, 0, side_lr))
-    base, msi = _network_inputs(frame)
+    unit = 4 * reach.alignment_lr
+    side_lr = min(MOST_HALO_SIDE_LR, max(HALO_SIDE_PX // manifest.ratio, 6 * reach.halo_lr))
+    side_lr = math.ceil(side_lr / unit) * unit
+    part = min(side_lr, SAMPLE_SIDE_LR)
+    *_, frame = _sample(manifest, Region(0, part, 0, part))
+    inputs = {name: _mirrored(name, image, side_lr / part) for name, image in _network_inputs(frame).items()}
     rng = np.random.default_rng(0)
-    noise = (rng.random(base.shape, np.float32), rng.random(msi.shape, np.float32))
-    return sufficient_halo_lr(forms.whole, forms.given, manifest.ratio, [(base, msi), noise])
+    noise = {name: rng.random(image.shape, np.float32) for name, image in inputs.items()}
+    least = PSF_HALO_LR if manifest.base == "subspace" else 0
+    return max(least, sufficient_halo_lr(forms, reach, [inputs, noise]))
+
+
+def _mirrored(name: str, image: Float, times: float) -> Float:
+    """An image `times` as high and wide, up to 2, its mirror image below and beside it."""
+    if image.ndim < 4:
+        return image
+    more = [round((times - 1) * (side - 2 * MARGINS.get(name, 0))) for side in image.shape[2:]]
+    return np.pad(image, ((0, 0), (0, 0), (0, more[0]), (0, more[1])), mode="symmetric")

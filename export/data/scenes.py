@@ -24,11 +24,26 @@ class Scene:
 
     Attributes:
         name: The file's name; with the crop's number where there are several.
-        cube: `(rows, cols, 31)` float32 on the vis31 grid, divided by the whole scene's largest value.
+        cube: `(rows, cols, bands)` float32, divided by the whole scene's largest value.
+        wavelengths_nm: `(bands,)` in the order of the bands; None for the vis31 grid.
     """
 
     name: str
     cube: NDArray[np.float32]
+    wavelengths_nm: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralScene:
+    """A scene with the bands of its sensor and, beside them, on the vis31 grid.
+
+    Attributes:
+        bands: `(all bands, rows, cols)`, about 0 to 1.
+        vis: `(31, rows, cols)`, likewise.
+    """
+
+    bands: NDArray[np.float32]
+    vis: NDArray[np.float32]
 
 
 def vis31_nm() -> NDArray[np.float64]:
@@ -38,7 +53,7 @@ def vis31_nm() -> NDArray[np.float64]:
 
 
 def load_scenes(folder: Path, split: Split) -> list[Scene]:
-    """All crops of a split.
+    """All crops of a split, on the vis31 grid.
 
     Args:
         folder: The research data folder, with `train`, `test` and `sensors` in it.
@@ -49,8 +64,7 @@ def load_scenes(folder: Path, split: Split) -> list[Scene]:
     """
     scenes = []
     for name, entry in _table()[split].items():
-        home = entry.get("folder", "test" if split == "test" else "train")
-        cube = _load_vis31(folder, folder / home / f"{name}.npz", entry)
+        cube = _on_vis31(*_read(folder, name, entry, "test" if split == "test" else "train"))
         crops = entry.get("crops") or [[0, cube.shape[0], 0, cube.shape[1]]]
         for number, (top, bottom, left, right) in enumerate(crops):
             title = name if len(crops) == 1 else f"{name}-{number}"
@@ -58,20 +72,57 @@ def load_scenes(folder: Path, split: Split) -> list[Scene]:
     return scenes
 
 
+def load_spectral_scenes(folder: Path) -> list[SpectralScene]:
+    """All crops of the training scenes, with all bands of their sensors and on the vis31 grid.
+
+    Raises:
+        InputError: Names the file that is missing and where it belongs.
+    """
+    scenes = []
+    for name, entry in _table()["train"].items():
+        raw, wavelengths = _read(folder, name, entry, "train")
+        raw = np.maximum(np.nan_to_num(raw), 0)
+        # A glint must not darken the rest.
+        bands = np.minimum(raw / np.quantile(raw, 0.9995), 1.2)
+        vis = _on_vis31(raw, wavelengths)
+        for top, bottom, left, right in entry.get("crops") or [[0, raw.shape[0], 0, raw.shape[1]]]:
+            crops = (np.moveaxis(cube[top:bottom, left:right], 2, 0) for cube in (bands, vis))
+            scenes.append(SpectralScene(*(np.ascontiguousarray(crop, np.float32) for crop in crops)))
+    return scenes
+
+
+def load_native_scenes(folder: Path) -> list[Scene]:
+    """The scenes with all bands of their sensors, for methods that take any.
+
+    Raises:
+        InputError: Names the file that is missing and where it belongs.
+    """
+    scenes = []
+    for name, entry in _table()["native"].items():
+        raw, wavelengths = _read(folder, name, entry, "test")
+        top, bottom, left, right = entry["crop"]
+        cube = np.maximum(raw, 0) / raw.max()
+        scenes.append(Scene(f"{name}, {raw.shape[2]} bands", cube[top:bottom, left:right], wavelengths))
+    return scenes
+
+
 def _table() -> Any:
     return yaml.safe_load(TABLE.read_text(encoding="utf-8"))
 
 
-def _load_vis31(folder: Path, path: Path, entry: dict[str, Any]) -> NDArray[np.float32]:
+def _read(folder: Path, name: str, entry: dict[str, Any], home: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """A scene as it is stored, in float32, and its band centres."""
+    path = folder / entry.get("folder", home) / f"{name}.npz"
     if not path.is_file():
         raise InputError(f"{path} is missing: the research scenes belong into {folder}/train and {folder}/test")
     with np.load(path, allow_pickle=False) as file:
         raw = file["cube"].astype(np.float32)
-        wavelengths = file["wavelength_nm"] if "wavelength_nm" in file.files else None
-    if wavelengths is None:
-        wavelengths = _axis(folder, entry, raw.shape[2])
-    grid = vis31_nm()
-    cube = np.maximum(resample_cube(Cube(data=raw, wavelengths_nm=wavelengths), grid).physical(), 0)
+        stored = file["wavelength_nm"] if "wavelength_nm" in file.files else None
+    return raw, _axis(folder, entry, raw.shape[2]) if stored is None else stored
+
+
+def _on_vis31(raw: NDArray[np.float32], wavelengths_nm: NDArray[np.float64]) -> NDArray[np.float32]:
+    cube = np.maximum(resample_cube(Cube(data=raw, wavelengths_nm=wavelengths_nm), vis31_nm()).physical(), 0)
     scaled: NDArray[np.float32] = cube / cube.max()
     return scaled
 

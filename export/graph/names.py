@@ -6,6 +6,9 @@ from collections import Counter
 
 import onnx_graphsurgeon as gs
 
+LAYERS = ("Conv", "ConvTranspose")
+"""Operations whose weights are called after a module in torch."""
+
 
 def name_nodes(graph: gs.Graph) -> bool:
     """Name every node, its outputs and its constants.
@@ -20,20 +23,20 @@ def name_nodes(graph: gs.Graph) -> bool:
     before = _names(graph)
     for node in graph.nodes:
         scope = _scope(node, scopes)
-        node.name = _unique(scope if node.op == "Conv" else f"{scope}.{node.op.lower()}", used)
+        node.name = _unique(scope if node.op in LAYERS else f"{scope}.{node.op.lower()}", used)
         scopes.update({id(tensor): scope for tensor in node.outputs})
         for index, tensor in enumerate(node.outputs):
             if id(tensor) not in fixed:
                 tensor.name = node.name if len(node.outputs) == 1 else f"{node.name}.{index}"
         for index, tensor in enumerate(node.inputs):
-            if isinstance(tensor, gs.Constant) and node.op != "Conv" and id(tensor) not in fixed:
+            if isinstance(tensor, gs.Constant) and node.op not in LAYERS and id(tensor) not in fixed:
                 tensor.name = f"{node.name}.input_{index}"
                 fixed.add(id(tensor))
     return _names(graph) != before
 
 
 def _scope(node: gs.Node, scopes: dict[int, str]) -> str:
-    if node.op == "Conv":
+    if node.op in LAYERS:
         return str(node.inputs[1].name.split(".weight")[0])
     return next((scopes[id(tensor)] for tensor in node.inputs if id(tensor) in scopes), "constant")
 

@@ -11,7 +11,8 @@ from engines.tiling_check import check_tiling
 from engines.tiling_report import difference_picture, tiling_markdown, write_tiling
 from export.pack import pack_regression
 from hsi_edge.bundle import Bundle
-from hsi_edge.errors import HSIEdgeError, InputError
+from hsi_edge.errors import HSIEdgeError, InputError, TilingError
+from tests.tiny_bundles import frame_pair, lr_manifest, plain_manifest, write_tiny_bundle
 
 RATIO = 8
 
@@ -55,26 +56,61 @@ def test_exact_mode_that_is_not_exact_fails(check):
 
 
 def test_budget_that_holds_the_whole_frame_is_refused(bundle, pairs):
-    manifest_pairs = pairs(None)
-    small = [(lr[:4, :4], msi[: 4 * RATIO, : 4 * RATIO]) for lr, msi in manifest_pairs]
     with pytest.raises(
         InputError, match="budget holds the whole frame as one tile, so nothing is tiled; give a smaller"
     ):
-        check_tiling(bundle, lambda _: tuple(small), say=print)
+        check_tiling(bundle, small(pairs), memory_mb=64, say=print)
 
 
-def test_model_without_statistics_is_refused(tmp_path, pairs):
-    bundle = pack_regression(RATIO, tmp_path / "regression")
-    with pytest.raises(InputError, match="the model regression-x8 has no global statistics"):
-        check_tiling(bundle.path, pairs, memory_mb=1, say=print)
+def test_without_a_budget_the_frame_is_cut(bundle, pairs):
+    check = check_tiling(bundle, pairs, say=print)
+    assert all(result.n_tiles > 1 for result in check.modes[1:])
+
+
+def test_frame_that_cannot_be_cut_is_refused(bundle, pairs):
+    with pytest.raises(TilingError, match="a frame of 4 x 4 LR pixels is too small for mean to be cut"):
+        check_tiling(bundle, small(pairs), say=print)
+
+
+def small(pairs):
+    return lambda manifest: tuple((lr[:4, :4], msi[: 4 * RATIO, : 4 * RATIO]) for lr, msi in pairs(manifest))
+
+
+@pytest.mark.parametrize("images", [("lr_hsi",), ("lr_hsi", "base"), ("lr_hsi", "hr_msi")])
+def test_model_without_statistics_is_run_whole_and_in_tiles(tmp_path, monkeypatch, rng, images):
+    monkeypatch.setenv("HSI_EDGE_CACHE", str(tmp_path / "cache"))
+    manifest = lr_manifest(images, statistics=None, graphs=plain_manifest().graphs)
+    bundle = write_tiny_bundle(tmp_path / "b", manifest)
+    lr_hsi, hr_msi = frame_pair(rng, (75, 41))
+    pair = (lr_hsi, hr_msi if "hr_msi" in images else None)
+    check = check_tiling(bundle.path, lambda _: (pair, pair), say=print)
+    assert [result.mode for result in check.modes] == ["whole", "tiles"]
+    check.require_exact()
+    row = next(line for line in tiling_markdown([check], {}).splitlines() if "| tiles " in line)
+    # Model, statistics, halo, radius, alignment.
+    assert [cell.strip() for cell in row.split("|")[1:6]] == ["tiny-lr-x2", "tiles", "3", "0", "2"]
+
+
+def test_tiles_that_are_not_exact_fail_without_statistics_too(check):
+    wrong = replace(check, modes=(replace(check.modes[1], mode="tiles", max_abs=2e-5),))
+    with pytest.raises(HSIEdgeError, match=r"mean: tiles differ from the whole frame by 2e-05"):
+        wrong.require_exact()
+
+
+def test_regression_is_checked_as_any_model(tmp_path):
+    for ratio, tiles in ((4, 1), (8, 4)):
+        check = check_tiling(pack_regression(ratio, tmp_path / str(ratio)).path, frame_pairs, say=print)
+        assert [result.n_tiles for result in check.modes] == [1, tiles]
+        check.require_exact()
 
 
 def test_report_holds_a_row_per_mode_and_a_picture(check, tmp_path):
-    write_tiling(tmp_path / "report", check, {"cpu": "one"})
-    written = json.loads((tmp_path / "report" / "tiling.json").read_text())
+    write_tiling(tmp_path / "report", [check], {"cpu": "one"})
+    (written,) = json.loads((tmp_path / "report" / "tiling.json").read_text())["models"]
     assert [row["mode"] for row in written["modes"]] == ["whole", "exact", "reduced", "sampled", "previous"]
-    assert (tmp_path / "report" / "tiling.png").read_bytes().startswith(b"\x89PNG")
-    assert "| previous " in tiling_markdown(check, {})
+    assert (written["tiling"]["halo_lr"], written["tiling"]["alignment_lr"]) == (1, 1)
+    assert (tmp_path / "report" / "tiling-mean.png").read_bytes().startswith(b"\x89PNG")
+    assert "| previous " in tiling_markdown([check], {})
 
 
 def test_picture_is_black_where_nothing_differs_and_white_where_much_does():

@@ -1,22 +1,41 @@
-"""A narrow network and its export, made once: the exporter takes seconds."""
+"""Narrow networks and their exports, each made once: the exporter takes seconds."""
 
 from __future__ import annotations
 
+import functools
+
 import pytest
-import torch
 
-from export.networks.pzres import PZResNet
-from export.to_onnx import Forms, onnx_from_network
+from tests.export.narrow import CHOICES, RATIOS, Narrow
 
-BANDS = 8
+
+@functools.cache
+def _built(name: str) -> Narrow:
+    return Narrow.built(CHOICES[name], RATIOS[name])
+
+
+@pytest.fixture(scope="session", params=CHOICES)
+def narrow(request: pytest.FixtureRequest) -> Narrow:
+    """Each network in turn."""
+    return _built(request.param)
+
+
+@pytest.fixture(scope="session", params=["pzres", "gelin"])
+def narrow_with_statistics(request: pytest.FixtureRequest) -> Narrow:
+    """Each that has statistics over the frame."""
+    return _built(request.param)
 
 
 @pytest.fixture(scope="session")
-def narrow_network() -> PZResNet:
-    torch.manual_seed(1)
-    return PZResNet(BANDS).eval()
+def narrow_pzres() -> Narrow:
+    return _built("pzres")
 
 
 @pytest.fixture(scope="session")
-def narrow_forms(narrow_network: PZResNet) -> Forms:
-    return onnx_from_network(narrow_network, BANDS, 3)
+def narrow_ssrnet() -> Narrow:
+    return _built("ssrnet")
+
+
+@pytest.fixture(scope="session")
+def narrow_gelin() -> Narrow:
+    return _built("gelin")
