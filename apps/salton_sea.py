@@ -25,13 +25,13 @@ from hsi_edge.quality import rmse, sam_deg
 from hsi_edge.report import false_colour, write_report
 from hsi_edge.report.pictures import magnified
 from hsi_edge.resampling import Blur, degrade
-from hsi_edge.spectral import resample_cube
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "apps" / "samples" / "salton_sea"
-BUNDLE = ROOT / "engines" / "bundles" / "pzres-vis31-x8"
+BUNDLE = ROOT / "engines" / "bundles" / "fieldfuse-x8"
 OUT = Path("out") / "salton_sea"
 
+_LAST_NM = 1000.0  # silicon sees no farther; the frame goes on to 2500 nm
 _FINE = 4  # samples of the photo per output pixel and side, averaged: a photo pixel is 0.8 of an output pixel
 _FRAME_GSD_M = 16.9
 _GAMMA = 1.5
@@ -58,6 +58,15 @@ def read_registration(folder: Path) -> Registration:
     """Read `transform.yaml` and the displacement that it names."""
     fields = yaml.safe_load((folder / "transform.yaml").read_text())
     return Registration(np.array(fields["photo_from_frame"]), np.load(folder / fields["displacement"]))
+
+
+def visible_and_near_infrared(frame: Cube) -> Cube:
+    """The bands up to 1000 nm that hold a measurement."""
+    assert frame.wavelengths_nm is not None
+    good = frame.wavelengths_nm <= _LAST_NM
+    if frame.bad_bands is not None:
+        good &= ~frame.bad_bands
+    return frame.select_bands(np.flatnonzero(good).tolist())
 
 
 def straightened(frame: Cube, displacement: NDArray[np.float32]) -> Cube:
@@ -103,7 +112,7 @@ def main(out: Path = OUT) -> None:
     registration = read_registration(SAMPLES)
     with HSIEngine(BUNDLE) as engine:
         model = engine.manifest
-        lr_hsi = straightened(resample_cube(frame, model.bands.wavelengths_nm), registration.displacement)
+        lr_hsi = straightened(visible_and_near_infrared(frame), registration.displacement)
         hr_msi = photo_on_grid(photo, registration.photo_from_frame, frame.rows, frame.cols, model.ratio)
         hr_hsi = engine.run(lr_hsi, hr_msi)
         report = engine.report
@@ -119,7 +128,8 @@ def main(out: Path = OUT) -> None:
 def comparison(lr_hsi: Cube, hr_msi: Rgb, hr_hsi: Cube) -> Rgb:
     """Frame, photo and result side by side, `(rows, cols, 3)`; frame and result in the same stretch."""
     ratio = hr_hsi.rows // lr_hsi.rows
-    white = np.percentile(lr_hsi.data, 99.5)
+    assert lr_hsi.wavelengths_nm is not None
+    white = np.percentile(np.asarray(lr_hsi.data)[:, :, lr_hsi.wavelengths_nm <= 700], 99.5)
     frame, result = _natural_colour(lr_hsi, white), _natural_colour(hr_hsi, white)
     panels = (
         (f"spectral frame: {lr_hsi.n_bands} bands, pixels of {_FRAME_GSD_M:.0f} m", magnified(frame, ratio * _ZOOM)),
@@ -154,7 +164,7 @@ Written to {out}:
   comparison.png  frame, photo and result side by side: look at this first
   report.html     the run: pictures, spectra of a few pixels, timings
   fused.hdr       the cube, {hr_hsi.rows} x {hr_hsi.cols} x {hr_hsi.n_bands}, reflectance (ENVI)
-  frame.hdr, photo.png   what was fused: the frame's 31 bands, and the photo on its grid at ratio {model.ratio}
+  frame.hdr, photo.png   what was fused: {lr_hsi.n_bands} bands, and the photo on their grid at ratio {model.ratio}
 Look at: the canal, the rows of trees, the single desert shrubs; the frame's pixels are too coarse to show them.
 Mind: the two were taken on different days. Fine detail, such as shadows and crops, is that of the photo's day;
   spectra were measured for whole frame pixels only.

@@ -1,4 +1,4 @@
-"""Our counts of the published networks beside those that their papers print."""
+"""Our counts of the published networks beside those that their papers print, and of our own network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ import torch
 from torch import nn
 
 from export.counts import count, profiler_macs
-from export.networks.choices import GELINChoice, MSSSFChoice, NetworkChoice, PZResChoice, SSRNetChoice
+from export.networks.choices import (
+    FieldFuseChoice,
+    GELINChoice,
+    MSSSFChoice,
+    NetworkChoice,
+    PZResChoice,
+    SSRNetChoice,
+)
 
 SSRNET = SSRNetChoice(hsi_bands=31, ratio=2)
 GELIN_CAVE = GELINChoice(hsi_bands=31, ratio=4, group_bands=8, overlap=2, blocks=8)
 GELIN_CHIKUSEI = GELINChoice(hsi_bands=128, ratio=4, group_bands=32, overlap=8, blocks=6)
 PZRES = PZResChoice(hsi_bands=31, msi_bands=3)
 MSSSF = MSSSFChoice(hsi_bands=31, msi_bands=3, ratio=16)
+FIELDFUSE = FieldFuseChoice()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +72,7 @@ ROWS = (
     Row(name="MS-SSFNet", choice=replace(MSSSF, ratio=4), ratio=4),
     Row(name="MS-SSFNet", choice=replace(MSSSF, ratio=8), ratio=8),
     Row(name="MS-SSFNet", choice=MSSSF, ratio=16),
+    Row(name="FieldFuse (ours), any ratio and bands", choice=FIELDFUSE, ratio=8),
 )
 
 

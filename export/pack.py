@@ -68,8 +68,11 @@ SAMPLE_SIDE_LR = 48
 """Of the part of the sample that they are made of."""
 MAX_PARITY = 1e-5
 """Largest difference between torch and ONNX Runtime, for images of about 0 to 1."""
-TRAINING_DATA = "9 public airborne scenes and one indoor scene (CAVE), on the vis31 grid, as simulated pairs"
+SCENES = "9 public airborne scenes and a part of one indoor scene (CAVE)"
+TRAINING_DATA = f"{SCENES}, on the vis31 grid, as simulated pairs"
+COMPONENTS_DATA = f"{SCENES}, on the vis31 grid and with all their bands, as simulated pairs of many noises and cameras"
 DATA_LICENCE = "research data; for evaluation"
+REGRESSION_ADVICE = "nothing learned: where no trained weights may be used, or every millisecond counts"
 
 
 def pack_regression(ratio: int, out: Path) -> Bundle:
@@ -90,6 +93,7 @@ def pack_regression(ratio: int, out: Path) -> Bundle:
         base="regression",
         psf_fwhm_px=float(ratio),
         tiling=Tiling(halo_lr=0, min_lr=MIN_LR),
+        advice=REGRESSION_ADVICE,
     )
     return write_bundle(out, manifest, {})
 
@@ -166,6 +170,7 @@ def _manifest(recipe: Recipe, name: str, forms: Forms, reach: Reach) -> Manifest
         graphs={"fp32": Graph(whole=WHOLE, given=None if forms.given is None else GIVEN)},
         golden=GOLDEN,
         training=_training(recipe),
+        advice=recipe.advice,
         cost=_cost(recipe),
     )
 
@@ -195,7 +200,8 @@ def _training(recipe: Recipe) -> Training:
     if recipe.data.source == "published":
         data = f"{recipe.data.dataset}, split and degraded as for {recipe.data.paper}"
         return Training(data=data, data_licence=DATA_LICENCE, recipe=recipe.name)
-    return Training(data=TRAINING_DATA, data_licence=DATA_LICENCE, recipe=recipe.name)
+    data = COMPONENTS_DATA if recipe.data.source == "components" else TRAINING_DATA
+    return Training(data=data, data_licence=DATA_LICENCE, recipe=recipe.name)
 
 
 def _cost(recipe: Recipe) -> Cost:

@@ -66,6 +66,7 @@ class Recipe:
         average_decay: Of the exponential moving average of the weights that is kept; None for the last weights.
         clip_gradient: Largest norm of the gradient; None for any.
         start: A recipe's name whose weights to start from; empty for random weights.
+        advice: When to take a model with these weights, in a sentence; its bundle says so.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Recipe:
     average_decay: float | None = None
     clip_gradient: float | None = None
     start: str = ""
+    advice: str = ""
 
     @property
     def base_image(self) -> BaseKind | None:
@@ -124,6 +126,8 @@ def _network_problems(recipe: Recipe) -> Iterator[str]:
     made_for = getattr(network, "ratio", recipe.ratio)
     if made_for != recipe.ratio:
         yield f"network.ratio is {made_for}, but ratio is {recipe.ratio}; they must be the same"
+    if (recipe.base == "subspace") != (network.architecture == "fieldfuse"):
+        yield f"base is {recipe.base!r}; fieldfuse, and it alone, has 'subspace'"
     if "base" in network.images and recipe.base_image is None:
         yield f"base is {recipe.base!r}; {network.architecture} takes one of {', '.join(get_args(BaseKind))}"
     if "base" not in network.images and recipe.base_image is not None:
@@ -137,6 +141,8 @@ def _network_problems(recipe: Recipe) -> Iterator[str]:
 
 def _data_problems(recipe: Recipe) -> Iterator[str]:
     data = recipe.data
+    if (data.source == "components") != (recipe.network.architecture == "fieldfuse"):
+        yield f"data.source is {data.source!r}; fieldfuse, and it alone, is trained on components"
     if isinstance(data, PublishedData):
         yield from _blur_problems("data.blur", data.blur)
         if recipe.base == "regression":
@@ -146,16 +152,23 @@ def _data_problems(recipe: Recipe) -> Iterator[str]:
         except InputError as err:
             yield f"data: {err}"
         return
-    components = isinstance(data, ComponentsData)
-    if components != (recipe.network.architecture == "fieldfuse"):
-        yield f"data.source is {data.source!r}; fieldfuse, and it alone, is trained on components"
     if isinstance(data, ScenesData):
         yield from _blur_problems("data.degradation.blur", data.degradation.blur)
+    else:
+        yield from _ratio_problems(recipe.ratio, data)
     if data.frame_side % recipe.ratio or data.frame_side < recipe.patch:
         yield (
             f"data.frame_side {data.frame_side} must be a multiple of ratio {recipe.ratio} "
             f"and no less than patch {recipe.patch}"
         )
+
+
+def _ratio_problems(ratio: int, data: ComponentsData) -> Iterator[str]:
+    for drawn in data.ratios:
+        if drawn < 1 or drawn % 4 or data.frame_side % drawn:
+            yield f"data.ratios has {drawn}; wanted multiples of 4 that divide data.frame_side {data.frame_side}"
+    if ratio not in data.ratios:
+        yield f"ratio is {ratio}; wanted one of data.ratios: {', '.join(str(drawn) for drawn in data.ratios)}"
 
 
 def _blur_problems(key: str, blur: str) -> Iterator[str]:

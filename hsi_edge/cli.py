@@ -18,6 +18,7 @@ from typing import NoReturn
 import numpy as np
 
 from hsi_edge._version import __version__
+from hsi_edge.catalogue import describe_fits
 from hsi_edge.cube import Cube
 from hsi_edge.engine import HSIEngine
 from hsi_edge.errors import HSIEdgeError, InputError, OutputError
@@ -88,15 +89,23 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Say what a model bundle or a spectral file is."
-    parser.add_argument("path", type=Path, metavar="BUNDLE|FILE", help="a bundle's folder or .zip, or a spectral file")
+    parser.description = "Say what a model bundle or a spectral file is, or which of several bundles to take."
+    parser.epilog = "example: hsi-edge info engines/bundles --lr frame.hdr --msi photo.png"
+    parser.add_argument(
+        "path",
+        type=Path,
+        metavar="BUNDLE|FOLDER|FILE",
+        help="a bundle's folder or .zip, a folder of bundles, or a spectral file",
+    )
+    parser.add_argument("--lr", type=Path, metavar="LR", help="a spectral frame: say which bundles take it")
+    parser.add_argument("--msi", type=Path, metavar="MSI", help="the photograph that goes with it")
     _add_debug(parser)
     parser.set_defaults(command=_info)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run a model on one frame and write the HR-HSI with a report. Formats follow from the endings."
-    parser.epilog = "example: hsi-edge run pzres-vis31-x8 frame.hdr photo.png -o fused.tif"
+    parser.epilog = "example: hsi-edge run fieldfuse-x8 frame.hdr photo.png -o fused.tif"
     add = parser.add_argument
     add("bundle", metavar="BUNDLE", help="the model bundle, a folder or a .zip file")
     add("lr_hsi", type=Path, metavar="LR", help=f"the low-resolution spectral frame ({' '.join(READERS)} or a folder)")
@@ -124,7 +133,13 @@ def _positive(text: str) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> None:
-    print(describe(arguments.path))
+    if arguments.lr is None:
+        if arguments.msi is not None:
+            raise InputError("--msi is a part of a frame pair; give the spectral frame too, with --lr")
+        print(describe(arguments.path))
+    else:
+        msi = None if arguments.msi is None else read(arguments.msi)
+        print(describe_fits(arguments.path, read(arguments.lr), msi))
 
 
 def _run(arguments: argparse.Namespace) -> None:

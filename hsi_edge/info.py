@@ -1,29 +1,25 @@
-"""What a model bundle or a spectral file is, in plain text."""
+"""What a model bundle, a folder of them or a spectral file is, in plain text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Iterator
 from pathlib import Path
-from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hsi_edge.bundle import Bundle
 from hsi_edge.bundle_store import MANIFEST
+from hsi_edge.catalogue import describe_bundles, holds_bundles
 from hsi_edge.cube import Cube, Georeference
 from hsi_edge.io import read
-from hsi_edge.manifest import Manifest, Row
-
-_LABEL, _WIDTH = 18, 110
-
-Line = tuple[str, str]
+from hsi_edge.manifest import Manifest
+from hsi_edge.plain_text import Line, columns, labelled
 
 
 def describe(path: Path) -> str:
-    """Return what lies at `path`: a bundle's folder or `.zip` file, or anything that `hsi_edge.io.read` reads.
+    """Return what lies at `path`: a bundle's folder or `.zip` file, a folder of bundles, or a spectral file.
 
     Raises:
         InputError: If it is no spectral file that can be read.
@@ -31,31 +27,26 @@ def describe(path: Path) -> str:
     """
     if path.suffix == ".zip" or (path / MANIFEST).is_file():
         return _bundle_text(Bundle.open(path))
-    return f"{path}: a spectral file\n{_text(_cube_lines(read(path)))}"
-
-
-def _text(lines: Iterable[Line]) -> str:
-    wrapped = ((label, wrap(value, _WIDTH - _LABEL) or [""]) for label, value in lines)
-    return "\n".join(
-        f"  {name:<{_LABEL - 2}}{part}"
-        for label, parts in wrapped
-        for name, part in zip(chain([label], repeat("")), parts, strict=False)
-    )
+    if holds_bundles(path):
+        return describe_bundles(path)
+    return f"{path}: a spectral file\n{labelled(_cube_lines(read(path)))}"
 
 
 def _bundle_text(bundle: Bundle) -> str:
     manifest = bundle.manifest
-    parts = [f"{bundle.path}: the model bundle {manifest.name}", _text(_model_lines(manifest))]
+    parts = [f"{bundle.path}: the model bundle {manifest.name}", labelled(_model_lines(manifest))]
     for title, rows in (("measured accuracy", manifest.accuracy), ("published accuracy", manifest.published)):
         if rows:
-            parts.append(f"{title}\n{_table(rows)}")
+            parts.append(f"{title}\n{columns(rows)}")
     files = [(name, _size_text(file.size_bytes)) for name, file in manifest.files.items()]
-    parts.append("files, each as the manifest lists it\n" + _text(files) if files else "no files beside its manifest")
+    parts.append(
+        "files, each as the manifest lists it\n" + labelled(files) if files else "no files beside its manifest"
+    )
     return "\n".join(parts)
 
 
 def _model_lines(manifest: Manifest) -> Iterator[Line]:
-    yield "network", f"{manifest.network}, adds to a {manifest.base} base" if manifest.graphs else manifest.network
+    yield "network", _network_text(manifest)
     yield "ratio", f"{manifest.ratio}: {manifest.ratio} x {manifest.ratio} HR pixels for each LR pixel"
     yield "takes LR-HSI", _lr_text(manifest)
     if manifest.task == "fusion":
@@ -66,10 +57,23 @@ def _model_lines(manifest: Manifest) -> Iterator[Line]:
         also = f"; also {', '.join(others)}" if others else ""
         yield "statistics", f"{manifest.statistics.default} (default){also}"
     yield "precision", _precision_text(manifest)
+    if manifest.advice:
+        yield "advice", manifest.advice
     if manifest.training is not None:
         yield "trained on", manifest.training.data
         yield "data's licence", manifest.training.data_licence
         yield "recipe", manifest.training.recipe
+
+
+def _network_text(manifest: Manifest) -> str:
+    parts = [manifest.network]
+    if manifest.base == "subspace":
+        parts.append("works on the frame's own components")
+    elif manifest.graphs and manifest.base != "none":
+        parts.append(f"adds to a {manifest.base} base")
+    if manifest.cost is not None:
+        parts.append(f"{manifest.cost.parameters:,} parameters, {manifest.cost.macs_per_px:,.0f} MAC per HR pixel")
+    return ", ".join(parts)
 
 
 def _lr_text(manifest: Manifest) -> str:
@@ -84,7 +88,10 @@ def _lr_text(manifest: Manifest) -> str:
 def _msi_text(manifest: Manifest) -> str:
     names = f" ({', '.join(manifest.msi.names)})" if manifest.msi.names else ""
     bands = f"{manifest.msi.bands} bands{names}" if manifest.msi.bands else "any bands"
-    return f"{bands}, registered to the LR-HSI, {manifest.ratio} times its rows and columns"
+    registered = "registered to the LR-HSI"
+    if manifest.base == "subspace":
+        registered += " within half an LR pixel (the rest is found in each frame and undone)"
+    return f"{bands}, {registered}, {manifest.ratio} times its rows and columns"
 
 
 def _precision_text(manifest: Manifest) -> str:
@@ -92,21 +99,8 @@ def _precision_text(manifest: Manifest) -> str:
         return "fp32 (a model without a graph)"
     graphs = f"{', '.join(manifest.graphs)} graphs"
     loss_db = manifest.precision.bf16_psnr_loss_db
-    loss = "" if loss_db is None else f" (loses {loss_db:g} dB)"
+    loss = "" if loss_db is None else f" (loses {max(loss_db, 0):g} dB)"
     return f"{graphs}; bf16 arithmetic is {'allowed' if manifest.precision.bf16 else 'not allowed'}{loss}"
-
-
-def _table(rows: Sequence[Row]) -> str:
-    """The rows under the names of all their columns."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [names] + [[_cell(row.get(name, "")) for name in names] for row in rows]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
-    lines = ("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)) for line in cells)
-    return "\n".join(f"  {line.rstrip()}" for line in lines)
-
-
-def _cell(value: str | int | float) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _cube_lines(cube: Cube) -> Iterator[Line]:

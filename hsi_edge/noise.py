@@ -20,6 +20,10 @@ measured cameras, have 0.013 to 0.035 where they are rough. Without this, rough 
 SIGNAL = 7
 """The strongest singular values, which are never taken for noise: of few bands, a scene may fill more than half."""
 
+PART_PX = 1 << 14
+ROUNDING = 1e-8
+"""Of the strongest singular value, what is lost in any case."""
+
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
@@ -55,7 +59,7 @@ def denoise_spectra(spectra: Float, keep: NDArray[np.bool_] | None = None) -> Sp
     mean = measured.mean(axis=1, dtype=np.float64)
     centred = measured - mean[:, None].astype(np.float32)
     # The eigenvectors of bands x bands: a frame may have millions of pixels.
-    powers, axes = np.linalg.eigh(centred.astype(np.float64) @ centred.T)
+    powers, axes = np.linalg.eigh(_gram(centred))
     order = np.arange(bands)[::-1][: max(1, min(bands, count - 1))]
     values, axes = np.sqrt(np.maximum(powers[order], 0)), axes[:, order]
     noise, shrunk = _shrunk(values, max(bands, count - 1))
@@ -66,6 +70,15 @@ def denoise_spectra(spectra: Float, keep: NDArray[np.bool_] | None = None) -> Sp
     return Spectra(mean, axes.astype(np.float32) @ components, components, noise)
 
 
+def _gram(centred: Float) -> Matrix:
+    """`centred @ centred.T` in double precision, of which only a part of the pixels is held at a time."""
+    gram = np.zeros((len(centred), len(centred)))
+    for first in range(0, centred.shape[1], PART_PX):
+        part = centred[:, first : first + PART_PX].astype(np.float64)
+        gram += part @ part.T
+    return gram
+
+
 def _shrunk(values: Matrix, longer: int) -> tuple[float, Matrix]:
     """The noise level, and the singular values of the matrix without it."""
     beta = len(values) / longer
@@ -74,8 +87,9 @@ def _shrunk(values: Matrix, longer: int) -> tuple[float, Matrix]:
     place = max((count - 1) / 2, min(SIGNAL, count - 1))
     level = np.interp(place, np.arange(count), values)
     noise = float(level / np.sqrt(longer * _quantile_of_noise(beta, 1 - (place + 0.5) / count)))
-    unit = noise * np.sqrt(longer)
-    y = values / max(unit, np.finfo(np.float64).tiny)
+    # Spectra without noise and of fewer dimensions than bands leave nothing, or rounding errors, to measure it by.
+    unit = max(noise * np.sqrt(longer), ROUNDING * values[0], np.finfo(np.float64).tiny)
+    y = values / unit
     above = y > 1 + np.sqrt(beta)
     shrunk = np.zeros_like(values)
     square = np.square(y[above])

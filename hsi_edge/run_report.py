@@ -16,6 +16,10 @@ class RunReport:
         tile: Rows and columns of a tile with its halo, in HR pixels.
         n_tiles: Number of tiles.
         lr_shape, msi_shape: Of the inputs, `(rows, cols, bands)`.
+        translation_px: The displacement of the HR-MSI that was undone, along rows and columns, in HR pixels; None where
+            the model looks for none, or it could not be told.
+        lr_noise, msi_noise: Standard deviation of each sensor's noise in one band of one pixel, as a part of its
+            frame's peak (`frame_peak` scaling's); None where the model does not estimate it.
         masked_lr_px, masked_msi_px: Invalid pixels of the inputs; the output is NaN above and at them.
         timings_ms: By stage: `prepare`, `statistics`, `tiles`, `total`.
         planned_bytes: Memory planned beyond the inputs and the output.
@@ -34,6 +38,9 @@ class RunReport:
     n_tiles: int
     lr_shape: tuple[int, int, int]
     msi_shape: tuple[int, int, int] | None
+    translation_px: tuple[float, float] | None = None
+    lr_noise: float | None = None
+    msi_noise: float | None = None
     masked_lr_px: int
     masked_msi_px: int
     timings_ms: dict[str, float]

@@ -1,4 +1,4 @@
-"""Training batches for FieldFuse: simulated frame pairs of any bands and noise, in components as the runtime finds them.
+"""Training batches for FieldFuse: simulated pairs of any bands and noise, in components as the runtime finds them.
 
 The range is wide on purpose: frames without any noise and with much, 10 to all bands of a scene, cameras that were
 measured and such as were not, registered and displaced. Where the network must not help, it has to learn that too.
@@ -20,7 +20,7 @@ from export.data.degradation import Degradation, Pair, simulate_pair
 from export.data.responses import Response
 from export.data.samples import Float, Images
 from export.data.scenes import SpectralScene
-from export.data.training import dead_leaves, turned
+from export.data.training import dead_leaves, drawn_by_size, smooth_gain, turned
 from hsi_edge.frame import Frame
 from hsi_edge.guide import GuideReader
 from hsi_edge.manifest import SUBSPACE_IMAGES
@@ -133,9 +133,7 @@ class ComponentBatches:
             image = share * image + (1 - share) * self._image(rng, whole=False)
         if rng.random() < 0.3:
             image = image[::-1]
-        curve = gaussian_filter1d(rng.standard_normal(VIS), VIS / 6, mode="reflect")
-        curve = data.spectral_gain * curve / (curve.std() + 1e-6)
-        gained: Float = image * np.exp(curve - curve.max()).astype(np.float32)[:, None, None]
+        gained: Float = image * smooth_gain(VIS, data.spectral_gain, rng)[:, None, None]
         return gained
 
     def _leaves(self, rng: np.random.Generator) -> Float:
@@ -147,9 +145,7 @@ class ComponentBatches:
 
     def _image(self, rng: np.random.Generator, *, whole: bool) -> Float:
         """A crop of a scene, turned; with all its bands before those of the vis31 grid if `whole`."""
-        # Scenes are drawn by the square root of their area: a large one counts more, and does not drown the others.
-        areas = np.sqrt([scene.vis.shape[1] * scene.vis.shape[2] for scene in self.scenes])
-        scene = self.scenes[int(rng.choice(len(self.scenes), p=areas / areas.sum()))]
+        scene = self.scenes[drawn_by_size([scene.vis.shape[1:] for scene in self.scenes], rng)]
         image = np.concatenate([scene.bands, scene.vis]) if whole else scene.vis
         side, least = self.data.frame_side, min(image.shape[1:])
         factor = 1.0 if rng.random() < self.data.native else rng.uniform(*self.data.zoom)

@@ -65,10 +65,8 @@ def load_scenes(folder: Path, split: Split) -> list[Scene]:
     scenes = []
     for name, entry in _table()[split].items():
         cube = _on_vis31(*_read(folder, name, entry, "test" if split == "test" else "train"))
-        crops = entry.get("crops") or [[0, cube.shape[0], 0, cube.shape[1]]]
-        for number, (top, bottom, left, right) in enumerate(crops):
-            title = name if len(crops) == 1 else f"{name}-{number}"
-            scenes.append(Scene(title, cube[top:bottom, left:right]))
+        crops = _crops(entry)
+        scenes += [Scene(name if len(crops) == 1 else f"{name}-{n}", cube[crop]) for n, crop in enumerate(crops)]
     return scenes
 
 
@@ -85,9 +83,9 @@ def load_spectral_scenes(folder: Path) -> list[SpectralScene]:
         # A glint must not darken the rest.
         bands = np.minimum(raw / np.quantile(raw, 0.9995), 1.2)
         vis = _on_vis31(raw, wavelengths)
-        for top, bottom, left, right in entry.get("crops") or [[0, raw.shape[0], 0, raw.shape[1]]]:
-            crops = (np.moveaxis(cube[top:bottom, left:right], 2, 0) for cube in (bands, vis))
-            scenes.append(SpectralScene(*(np.ascontiguousarray(crop, np.float32) for crop in crops)))
+        for crop in _crops(entry):
+            parts = (np.ascontiguousarray(np.moveaxis(cube[crop], 2, 0), np.float32) for cube in (bands, vis))
+            scenes.append(SpectralScene(*parts))
     return scenes
 
 
@@ -104,6 +102,14 @@ def load_native_scenes(folder: Path) -> list[Scene]:
         cube = np.maximum(raw, 0) / raw.max()
         scenes.append(Scene(f"{name}, {raw.shape[2]} bands", cube[top:bottom, left:right], wavelengths))
     return scenes
+
+
+def _crops(entry: dict[str, Any]) -> list[tuple[slice, slice]]:
+    """What is used of a scene's rows and columns."""
+    limits = entry.get("crops")
+    if limits is None:
+        return [(slice(None), slice(None))]
+    return [(slice(top, bottom), slice(left, right)) for top, bottom, left, right in limits]
 
 
 def _table() -> Any:

@@ -96,9 +96,7 @@ class PairSource:
         return turned(self._crop(rng), rng)
 
     def _crop(self, rng: np.random.Generator) -> Float:
-        # Scenes are drawn by the square root of their area: a large one counts more, and does not drown the others.
-        areas = np.sqrt([scene.cube.shape[0] * scene.cube.shape[1] for scene in self.scenes])
-        cube = self.scenes[int(rng.choice(len(self.scenes), p=areas / areas.sum()))].cube
+        cube = self.scenes[drawn_by_size([scene.cube.shape[:2] for scene in self.scenes], rng)].cube
         factor = max(rng.uniform(*self.augmentation.zoom), self.side / min(cube.shape[:2]))
         window = min(int(np.ceil(self.side / factor)), *cube.shape[:2])
         top, left = (rng.integers(0, length - window + 1) for length in cube.shape[:2])
@@ -119,12 +117,24 @@ class PairSource:
         bands = truth.shape[0]
         if rng.random() < self.augmentation.reverse_bands:
             truth = truth[::-1]
-        curve = gaussian_filter1d(rng.standard_normal(bands), bands / 6, mode="reflect")
-        curve = self.augmentation.spectral_gain * curve / (curve.std() + 1e-6)
-        truth = truth * np.exp(curve - curve.max()).astype(np.float32)[:, None, None]
+        truth = truth * smooth_gain(bands, self.augmentation.spectral_gain, rng)[:, None, None]
         level = rng.uniform(*self.augmentation.level) / max(float(truth.max()), 1e-3)
         levelled: Float = truth * np.float32(level)
         return levelled
+
+
+def drawn_by_size(sides: Sequence[tuple[int, int]], rng: np.random.Generator) -> int:
+    """The number of a scene, drawn by the square root of its area: a large one counts more, and drowns no other."""
+    weights = np.sqrt([rows * cols for rows, cols in sides])
+    return int(rng.choice(len(weights), p=weights / weights.sum()))
+
+
+def smooth_gain(bands: int, deviation: float, rng: np.random.Generator) -> Float:
+    """A gain per band, at most 1, that varies slowly from band to band; `deviation` is that of its logarithm."""
+    curve = gaussian_filter1d(rng.standard_normal(bands), bands / 6, mode="reflect")
+    curve = deviation * curve / (curve.std() + 1e-6)
+    gain: Float = np.exp(curve - curve.max()).astype(np.float32)
+    return gain
 
 
 def dead_leaves(spectra: Float, side: int, rng: np.random.Generator) -> Float:

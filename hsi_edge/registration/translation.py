@@ -139,8 +139,9 @@ def _weighted_step(residual: Matrix, moves: Matrix, left: Matrix) -> tuple[Matri
 
 
 def _centred(image: Float | Matrix) -> Matrix:
-    values = image.astype(np.float64)
-    return values - values.mean(axis=1, keepdims=True)
+    values: Matrix = image.astype(np.float64)
+    values -= values.mean(axis=1, keepdims=True)
+    return values
 
 
 @functools.lru_cache(maxsize=64)

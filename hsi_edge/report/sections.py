@@ -80,13 +80,13 @@ def _time_note(report: RunReport) -> str:
 
 def _run_facts(report: RunReport, facts: Mapping[str, Any]) -> dict[str, str]:
     msi = "none" if report.msi_shape is None else f"{size_text(report.msi_shape)}, masked: {report.masked_msi_px} px"
-    network = report.network if report.network == report.base else f"{report.network} over a {report.base} base"
     return {
         **{f"{name.replace('_', '-').upper()} file": file for name, file in facts["files"].items()},
-        "model": f"{report.bundle} ({network})",
+        "model": f"{report.bundle} ({_network(report)})",
         "LR-HSI (rows × columns × bands)": f"{size_text(report.lr_shape)}, masked: {report.masked_lr_px} px",
         "HR-MSI": msi,
         "HR-HSI": size_text(facts["hr_shape"]),
+        **_found(report),
         "backend": f"{report.backend}, {report.precision}, on {report.device}",
         "statistics": report.statistics or "the network has none",
         "tiles": f"{report.n_tiles} of {size_text(report.tile)} HR pixels",
@@ -94,6 +94,23 @@ def _run_facts(report: RunReport, facts: Mapping[str, Any]) -> dict[str, str]:
         "peak memory": f"{_mib(facts['peak_memory_bytes'])}, the whole process with its inputs and output",
         "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
     }
+
+
+def _network(report: RunReport) -> str:
+    if report.base == "subspace":
+        return f"{report.network} on the frame's own components"
+    return report.network if report.base in ("none", report.network) else f"{report.network} over a {report.base} base"
+
+
+def _found(report: RunReport) -> dict[str, str]:
+    """What preparing the frame told of the pair, for a model that looks."""
+    found = {}
+    if report.translation_px is not None:
+        rows, cols = report.translation_px
+        found["displacement undone"] = f"HR-MSI by {rows:+.2f} rows, {cols:+.2f} columns, in HR pixels"
+    if report.lr_noise is not None and report.msi_noise is not None:
+        found["noise"] = f"LR-HSI {report.lr_noise:.2g}, HR-MSI {report.msi_noise:.2g} of the frame's peak"
+    return found
 
 
 def _views(

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from export.losses import LOSSES, final_image, gelin, gradient_difference, l1, level_mse, spectral_angle
+from export.losses import LOSSES, final_image, gelin, gradient_difference, l1, level_mse, relative, spectral_angle
+from export.networks.fieldfuse import FieldFuseOutput
 from export.networks.gelin import GELINOutput
 from export.networks.msssf import MSSSFOutput
 from export.networks.pzres import PZResOutput
@@ -106,7 +107,52 @@ def test_a_level_is_compared_with_the_truth_reduced_to_its_size():
     assert float(level_mse(MSSSFOutput(truth, (level.flip(3),)), truth)) > 0.1
 
 
+def components(refined, start):
+    """`(1, 2, 9, 9)` each, of which the relative loss sees one pixel with these spectra."""
+    images = (torch.tensor(spectrum)[None, :, None, None].expand(1, 2, 9, 9).clone() for spectrum in (refined, start))
+    return FieldFuseOutput(*images)
+
+
+def test_the_relative_loss_is_the_log_of_errors_and_angle_against_those_of_the_start():
+    truth = torch.ones(1, 2, 9, 9)
+    output = components(refined=[1.0, 0.5], start=[1.0, 0.0])
+    # One band is right in both; of the other the mean square falls to a quarter. 45 degrees become 18.4.
+    errors = (0 + math.log(0.25)) / 2 / 2
+    angles = math.log((math.pi / 4 - math.atan(0.5) + 1e-3) / (math.pi / 4 + 1e-3)) / 2
+    assert float(LOSSES["relative"](output, truth)) == pytest.approx(errors + angles, abs=1e-5)
+
+
+def test_the_relative_loss_of_the_start_itself_is_nothing_and_of_a_worse_image_more():
+    truth = torch.ones(1, 2, 9, 9)
+    assert float(relative(components([0.7, 0.9], [0.7, 0.9]), truth)) == pytest.approx(0, abs=1e-6)
+    assert float(relative(components([0.4, 0.9], [0.7, 0.9]), truth)) > 0.5
+
+
+def test_the_relative_loss_leaves_out_the_frame_s_edge():
+    truth = torch.ones(1, 2, 9, 9)
+    output = components([0.9, 0.8], [0.7, 0.9])
+    wanted = float(relative(output, truth))
+    for image in output:
+        centre = image[:, :, 4, 4].clone()
+        image[:] = torch.rand(image.shape)
+        image[:, :, 4, 4] = centre
+    assert float(relative(output, truth)) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_the_relative_loss_has_finite_slopes_where_nothing_is_left_to_improve():
+    truth = torch.rand(1, 3, 10, 10)
+    refined = truth.clone().requires_grad_()
+    relative(FieldFuseOutput(refined, truth), truth).backward()
+    assert torch.isfinite(refined.grad).all()
+
+
 def test_the_final_image_is_found_in_what_each_network_returns():
     last, other = torch.ones(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)
-    for output in (last, pzres(other, last), GELINOutput(last, other), MSSSFOutput(last, (other,))):
+    for output in (
+        last,
+        pzres(other, last),
+        GELINOutput(last, other),
+        MSSSFOutput(last, (other,)),
+        FieldFuseOutput(last, other),
+    ):
         assert final_image(output) is last

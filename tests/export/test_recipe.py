@@ -13,6 +13,9 @@ from hsi_edge.errors import InputError
 FOLDER = Path(__file__).parents[2] / "export" / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
 SCENES = yaml.safe_load((FOLDER / "pzres-bilinear-vis31-x8.yaml").read_text(encoding="utf-8"))
+FIELDFUSE = yaml.safe_load((FOLDER / "fieldfuse.yaml").read_text(encoding="utf-8"))
+OURS = ("vis31", "fieldfuse")
+OF_PAPERS = [path for path in RECIPES if not any(word in path.stem for word in OURS)]
 PUBLISHED = yaml.safe_load((FOLDER / "gelin-cave-x4.yaml").read_text(encoding="utf-8"))
 
 
@@ -28,12 +31,13 @@ def recipe_file(folder, plain, **changes):
 def test_each_recipe_of_the_project_reads_and_is_named_as_its_file(path):
     recipe = read_recipe(path)
     assert recipe.name == path.stem
-    assert recipe.name.startswith(f"{recipe.network.architecture}-")
-    assert recipe.name.endswith(f"-x{recipe.ratio}")
+    assert recipe.name.split("-")[0] == recipe.network.architecture
+    # FieldFuse's one serves several ratios.
+    assert recipe.name == "fieldfuse" or recipe.name.endswith(f"-x{recipe.ratio}")
     assert not recipe.start or path.with_stem(recipe.start).is_file()
 
 
-@pytest.mark.parametrize("path", [p for p in RECIPES if "vis31" not in p.stem], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OF_PAPERS, ids=lambda path: path.stem)
 def test_a_published_recipe_does_as_the_paper_did_with_the_data_set(path):
     recipe = read_recipe(path)
     protocol = find_protocol(recipe.data.dataset, recipe.data.paper)
@@ -47,7 +51,7 @@ def test_a_published_recipe_does_as_the_paper_did_with_the_data_set(path):
 
 
 def test_there_is_a_recipe_for_every_row_that_a_network_has_in_its_paper():
-    read = [read_recipe(path) for path in RECIPES if "vis31" not in path.stem]
+    read = [read_recipe(path) for path in OF_PAPERS]
     found = {(r.data.paper, r.data.test_dataset or r.data.dataset, r.ratio) for r in read}
     assert found == {(row.paper, row.dataset, row.ratio) for row in published_table().rows}
 
@@ -95,7 +99,17 @@ def test_the_network_of_a_recipe_has_its_bands(tmp_path):
             {"learning_rate": {"start": "1e-3"}},
             r"learning_rate.start is '1e-3'; wanted a finite number; .*write 1.0e-6",
         ),
-        (SCENES, {"data": {"source": "web"}}, "data.source is 'web'; wanted one of scenes, published"),
+        (SCENES, {"data": {"source": "web"}}, "data.source is 'web'; wanted one of scenes, components, published"),
+        (SCENES, {"base": "subspace"}, "base is 'subspace'; fieldfuse, and it alone, has 'subspace'"),
+        (SCENES, {"loss": "relative"}, "loss 'relative' does not fit pzres"),
+        (FIELDFUSE, {"base": None}, "base is 'none'; fieldfuse, and it alone, has 'subspace'"),
+        (FIELDFUSE, {"base": "bicubic"}, "base is 'bicubic'; fieldfuse, and it alone, has 'subspace'"),
+        (FIELDFUSE, {"loss": "pzres-code"}, "loss 'pzres-code' does not fit fieldfuse; wanted one of l1, gelin, relat"),
+        (FIELDFUSE, {"ratio": 12}, "ratio is 12; wanted one of data.ratios: 4, 8, 8, 16"),
+        (FIELDFUSE, {"data": {"ratios": [8, 6]}}, "data.ratios has 6; wanted multiples of 4 that divide .* 96"),
+        (FIELDFUSE, {"data": {"ratios": [8, 64]}}, "data.ratios has 64; wanted multiples of 4 that divide .* 96"),
+        (FIELDFUSE, {"data": {"frame_side": 64}}, "no less than patch 96"),
+        (FIELDFUSE, {"data": {"leafs": 0.1}}, r"unknown key data.leafs \(did you mean leaves\?\)"),
         (SCENES, {"data": {"frame_side": 97}}, "data.frame_side 97 must be a multiple of ratio 8"),
         (SCENES, {"data": {"frame_side": 32}}, "no less than patch 64"),
         (
@@ -128,6 +142,20 @@ def test_the_network_of_a_recipe_has_its_bands(tmp_path):
 def test_a_wrong_recipe_is_refused_with_file_key_and_what_was_wanted(tmp_path, plain, changes, message):
     with pytest.raises(InputError, match=f"recipe.yaml: .*{message}"):
         read_recipe(recipe_file(tmp_path, plain, **changes))
+
+
+def test_fieldfuse_and_it_alone_is_trained_on_components(tmp_path):
+    path = recipe_file(tmp_path, {**FIELDFUSE, "data": SCENES["data"]})
+    with pytest.raises(
+        InputError, match=r"data\.source is 'scenes'; fieldfuse, and it alone, is trained on components"
+    ):
+        read_recipe(path)
+    path = recipe_file(tmp_path, {**SCENES, "data": FIELDFUSE["data"]})
+    with pytest.raises(InputError, match=r"data\.source is 'components'; fieldfuse, and it alone, is trained on comp"):
+        read_recipe(path)
+    path = recipe_file(tmp_path, {**FIELDFUSE, "data": PUBLISHED["data"]})
+    with pytest.raises(InputError, match=r"data\.source is 'published'; fieldfuse, and it alone, is trained on comp"):
+        read_recipe(path)
 
 
 def test_a_base_image_that_the_network_does_not_take_is_refused(tmp_path):

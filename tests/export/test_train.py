@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from export import training_data
+from export.data.components import VIS, ComponentsData
 from export.data.degradation import Degradation
 from export.data.paper_patches import DrawnPatches, GridPatches, PublishedData
-from export.data.scenes import Scene
+from export.data.scenes import Scene, SpectralScene
 from export.data.training import Augmentation, ScenesData
-from export.networks.choices import GELINChoice, MSSSFChoice, PZResChoice, SSRNetChoice
+from export.networks.choices import FieldFuseChoice, GELINChoice, MSSSFChoice, PZResChoice, SSRNetChoice
 from export.recipe import Cosine, Recipe, Stairs, read_recipe
 from export.train import Training, load_weights, train
 from hsi_edge.errors import InputError
@@ -59,7 +60,14 @@ MSSSF = replace(
     average_decay=None,
     precision="bf16-mixed",
 )
-RECIPES = sorted((Path(__file__).parents[2] / "export" / "recipes").glob("*.yaml"))
+SHIPPED = Path(__file__).parents[2] / "export" / "recipes"
+FIELDFUSE = replace(read_recipe(SHIPPED / "fieldfuse.yaml"), batch=2, steps_per_epoch=2, patch=32)
+FIELDFUSE = replace(
+    FIELDFUSE,
+    network=FieldFuseChoice(width=8, deep_width=8, deep_blocks=1),
+    data=replace(FIELDFUSE.data, ratios=(4, 8), frame_side=32),
+)
+RECIPES = sorted(SHIPPED.glob("*.yaml"))
 
 # Lightning warns of few workers, of rare logs and of its own deprecations; none is about what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -75,6 +83,9 @@ def show(monkeypatch, rng):
 
     def show(*scenes):
         camera = np.full((3, scenes[0].cube.shape[2]), 1 / scenes[0].cube.shape[2])
+        cubes = [np.moveaxis(scene.cube, 2, 0) for scene in scenes]
+        spectral = [SpectralScene(cube, cube[:VIS]) for cube in cubes]
+        monkeypatch.setattr(training_data, "load_spectral_scenes", lambda _folder: spectral)
         monkeypatch.setattr(training_data, "load_scenes", lambda _folder, _split: list(scenes))
         monkeypatch.setattr(training_data, "published_scenes", lambda *_: iter(scenes))
         monkeypatch.setattr(training_data, "measured_cameras", lambda _folder: [camera])
@@ -99,6 +110,11 @@ def losses(monkeypatch):
     return found
 
 
+def bands_of(recipe):
+    """FieldFuse's training knows cameras on the vis31 grid alone."""
+    return getattr(recipe.network, "hsi_bands", VIS)
+
+
 def fit(folder, recipe=RECIPE):
     return load_weights(train(recipe, folder, folder / "runs"))
 
@@ -106,9 +122,12 @@ def fit(folder, recipe=RECIPE):
 # -- resuming ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, SSRNET, MSSSF], ids=["pzres", "ssrnet", "msssf"])
-def test_a_killed_run_goes_on_along_the_same_curve_to_the_same_weights(recipe, tmp_path, monkeypatch, losses):
+@pytest.mark.parametrize("recipe", [RECIPE, SSRNET, MSSSF, FIELDFUSE], ids=["pzres", "ssrnet", "msssf", "fieldfuse"])
+def test_a_killed_run_goes_on_along_the_same_curve_to_the_same_weights(
+    recipe, tmp_path, monkeypatch, losses, show, rng
+):
     recipe = replace(recipe, steps=8)
+    show(Scene("noise", rng.random((40, 48, bands_of(recipe)), np.float32)))
     wanted = fit(tmp_path / "whole", recipe)
     curve, losses[:] = list(losses), []
     noted = Training.training_step
@@ -198,7 +217,7 @@ def miniature(recipe):
     network, data, patch = recipe.network, recipe.data, 2 * recipe.ratio
     if isinstance(network, GELINChoice):
         network = replace(network, features=32)
-    if isinstance(data, ScenesData):
+    if isinstance(data, ScenesData | ComponentsData):
         data = replace(data, frame_side=2 * patch)
     return replace(recipe, network=network, data=data, patch=patch, batch=2, steps=2, steps_per_epoch=2, start="")
 
@@ -206,7 +225,7 @@ def miniature(recipe):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_trains(path, tmp_path, show, losses, rng):
     recipe = miniature(read_recipe(path))
-    show(Scene("one", rng.random((136, 128, recipe.network.hsi_bands), np.float32)))
+    show(Scene("one", rng.random((136, 128, bands_of(recipe)), np.float32)))
     last = train(recipe, tmp_path, tmp_path)
     assert load_weights(last).keys() == recipe.network.build().state_dict().keys()
     assert len(losses) == 2

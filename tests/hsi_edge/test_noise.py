@@ -66,3 +66,17 @@ def test_texture_alone_is_not_taken_for_noise(rng, shared_data):
     with_noise = msi_noise([np.moveaxis(noisy(rng, bands, 0.005), 2, 0).astype(np.float32)])
     assert clean < 0.002
     assert with_noise == pytest.approx(np.hypot(0.005, clean), rel=0.1)
+
+
+@pytest.mark.parametrize(("bands", "rank"), [(5, 4), (7, 6), (10, 7), (13, 7)])
+def test_what_fills_most_of_few_bands_is_not_taken_for_noise(rng, bands, rank):
+    truth = low_rank(rng, bands, 900, rank)
+    assert denoise_spectra(truth).noise < 1e-5
+    assert denoise_spectra(noisy(rng, truth, 0.005)).noise == pytest.approx(0.005, rel=0.15)
+
+
+def test_pixels_that_the_camera_did_not_measure_do_not_count(rng):
+    image = noisy(rng, np.full((3, 96, 96), 0.4), 0.01)
+    image[:, :60] = np.nan
+    assert msi_noise([image]) == pytest.approx(0.01, rel=0.15)
+    assert msi_noise([np.full((3, 8, 8), np.nan)]) == 0

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from export.merge_upsampling import merged
 from export.networks.choices import (
+    FieldFuseChoice,
     GELINChoice,
     MSSSFChoice,
     NetworkChoice,
@@ -48,7 +49,7 @@ def image(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     return getattr(output, "refined", output[0])
 
 
-@pytest.mark.parametrize("choice", NARROW, ids=lambda choice: choice.architecture)
+@pytest.mark.parametrize("choice", [*NARROW, FieldFuseChoice(width=8)], ids=lambda choice: choice.architecture)
 def test_a_choice_comes_back_from_yaml_as_it_went(choice: NetworkChoice) -> None:
     data = yaml_from_plain(plain_from_record(Holder(network=choice)))
     assert record_from_plain(Holder, plain_from_yaml(data, 1 << 12)).network == choice
