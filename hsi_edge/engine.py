@@ -297,9 +297,11 @@ class HSIEngine:
 
     def _planned_bytes(self, given: FrameInput, tile_px: tuple[int, int]) -> int:
         pixels = tile_px[0] * tile_px[1]
+        # Of the LR-HSI: scaled and filled; with components, denoised, degraded output and correction as well.
+        copies = 6 if self.manifest.base == "subspace" else 3
         if self.manifest.statistics is not None:
             pixels += min(pixels, SAMPLE_PX**2)
-        return pixels * self.manifest.tiling.bytes_per_px + 2 * STRIP_BYTES + 3 * given.lr_hsi.nbytes
+        return pixels * self.manifest.tiling.bytes_per_px + 2 * STRIP_BYTES + copies * given.lr_hsi.nbytes
 
 
 def _write_core(frame: Frame, tile: Tile, output: Float, valid: NDArray[np.bool_], result: NDArray[Any]) -> None:

@@ -14,11 +14,14 @@ from hsi_edge.resampling import Float
 Matrix = NDArray[np.float64]
 
 TEXTURE = 0.02
-"""Of the strongest texture's standard deviation, what also looks like noise: scenes without any noise, seen through 25
-measured cameras, have 0.013 to 0.035 where they are rough. Without this, rough scenes are smoothed."""
+"""Of the strongest texture's standard deviation, what also looks like noise: scenes seen through measured cameras
+without any noise have 0.013 to 0.035 where they are rough. Without this, rough scenes are smoothed."""
 
 SIGNAL = 7
 """The strongest singular values, which are never taken for noise: of few bands, a scene may fill more than half."""
+
+FEWEST = 3
+"""Of fewer singular values none can be spared to measure noise by: it is then not known, and taken for none."""
 
 PART_PX = 1 << 14
 ROUNDING = 1e-8
@@ -83,6 +86,8 @@ def _shrunk(values: Matrix, longer: int) -> tuple[float, Matrix]:
     """The noise level, and the singular values of the matrix without it."""
     beta = len(values) / longer
     count = len(values)
+    if count < FEWEST:
+        return 0.0, np.where(values > ROUNDING * values[0], values, 0)
     # The median, unless the strongest ones reach beyond it; counted from the strongest.
     place = max((count - 1) / 2, min(SIGNAL, count - 1))
     level = np.interp(place, np.arange(count), values)

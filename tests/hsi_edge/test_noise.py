@@ -44,6 +44,14 @@ def test_pixels_that_were_not_measured_take_no_part(rng):
     assert denoise_spectra(spoilt, keep).noise == denoise_spectra(measured[:, 50:]).noise
 
 
+@pytest.mark.parametrize("bands", [1, 2])
+def test_one_or_two_bands_stay_as_they_are(rng, bands):
+    measured = rng.random((bands, 100)).astype(np.float32)
+    spectra = denoise_spectra(measured)
+    assert spectra.noise == 0
+    np.testing.assert_allclose(spectra.centred + spectra.mean[:, None], measured, atol=1e-5)
+
+
 def test_a_constant_frame_has_no_noise_and_no_components():
     spectra = denoise_spectra(np.full((31, 100), 0.25, np.float32))
     assert spectra.noise == 0
