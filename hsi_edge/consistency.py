@@ -68,11 +68,21 @@ class Consistency:
         in_rows, in_cols = tile.core.slices
         self._degraded[:, in_rows, in_cols] = decimate_cols(narrow, self._ratio, self._blur, core.cols, at_cols)
 
-    def correct(self, result: NDArray[Any], scale: float) -> None:
-        """Add what is missing to `(H, W, bands)`, whose values are `scale` times the scaled ones."""
-        correction = self._correction()
-        if correction is None:
-            return
+    def correct(self, result: NDArray[Any], scale: float) -> float:
+        """Add what is missing to `(H, W, bands)`, whose values are `scale` times the scaled ones.
+
+        Returns:
+            The root mean square of what the output was off, before, in scaled values.
+        """
+        missing = self._lr - self._bands_from(self._degraded)
+        missing[:, ~self._measured] = 0
+        off = float(np.sqrt(np.square(missing).sum(dtype=np.float64) / (len(missing) * self._measured.sum())))
+        correction = self._correction(missing)
+        if correction is not None:
+            self._add(correction, result, scale)
+        return off
+
+    def _add(self, correction: Float, result: NDArray[Any], scale: float) -> None:
         width = self._measured.shape[1] * self._ratio
         for top, bottom in self._strips(len(correction), width):
             rows = (top * self._ratio, bottom * self._ratio)
@@ -80,10 +90,8 @@ class Consistency:
             if np.abs(strip).max() > NEGLIGIBLE:
                 result[slice(*rows)] += np.moveaxis(strip, 0, 2) * np.float32(scale)
 
-    def _correction(self) -> Float | None:
+    def _correction(self, missing: Float) -> Float | None:
         """`(bands, h, w)`, which interpolated and degraded again is what is missing; None where nothing is."""
-        missing = self._lr - self._bands_from(self._degraded)
-        missing[:, ~self._measured] = 0
         bands, rows, cols = missing.shape
         allowed = 1 + TOLERANCE * np.sqrt(2 / bands)
         energy = np.square(missing).mean(axis=0, dtype=np.float64)

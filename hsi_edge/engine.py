@@ -17,7 +17,7 @@ from hsi_edge.backends import open_backend
 from hsi_edge.bundle import Bundle
 from hsi_edge.cube import Cube
 from hsi_edge.errors import EngineLoadError, InputError
-from hsi_edge.frame import Frame
+from hsi_edge.frame import Findings, Frame
 from hsi_edge.golden import replay_golden
 from hsi_edge.guide import STRIP_BYTES
 from hsi_edge.inputs import FrameInput, Image, check_inputs
@@ -196,9 +196,10 @@ class HSIEngine:
             statistics = self._measured(frame)
         statistics_ms = _ms_since(start)
         start = time.perf_counter()
-        self._run_tiles(frame, tiles, statistics if tiled else None, result, progress)
+        correction = self._run_tiles(frame, tiles, statistics if tiled else None, result, progress)
         timings = {"prepare": prepared.milliseconds, "statistics": statistics_ms, "tiles": _ms_since(start)}
-        self._report = self._reported(given, frame, tiles, timings, self._mode if tiled else None)
+        found = frame.findings(correction)
+        self._report = self._reported(given, frame, found, tiles, timings, self._mode if tiled else None)
         return result if given.lr_cube is None else _cube_like(given.lr_cube, result, frame, self.manifest.ratio)
 
     def _run_tiles(
@@ -208,8 +209,12 @@ class HSIEngine:
         statistics: Float | None,
         result: NDArray[Any],
         progress: Progress | None,
-    ) -> None:
-        """Run every tile and write its core; the next tile's inputs are made while the present one is computed."""
+    ) -> float | None:
+        """Run every tile and write its core; the next tile's inputs are made while the present one is computed.
+
+        Returns:
+            How far the output had to be corrected to agree with the LR-HSI, if the frame asks for that.
+        """
         consistency = frame.consistency()
         with ThreadPoolExecutor(1, thread_name_prefix="hsi-edge-tile") as pool:
             ahead = pool.submit(frame.window, tiles[0].read)
@@ -224,8 +229,7 @@ class HSIEngine:
                     consistency.add(tile, output)
                 if progress is not None:
                     progress(done, len(tiles))
-        if consistency is not None:
-            consistency.correct(result, frame.scale)
+        return None if consistency is None else consistency.correct(result, frame.scale)
 
     def _takes_statistics(self, tiles: tuple[Tile, ...]) -> bool:
         """Whether the tiles must be told the frame's statistics; one tile is the frame and measures its own."""
@@ -261,6 +265,7 @@ class HSIEngine:
         self,
         given: FrameInput,
         frame: Frame,
+        found: Findings,
         tiles: tuple[Tile, ...],
         timings: dict[str, float],
         statistics: StatisticsMode | None,
@@ -270,7 +275,6 @@ class HSIEngine:
         backend = None if self._network is None else self._network.backend
         masked_lr = int((~frame.lr_valid).sum())
         masked_msi = 0 if frame.guide is None else frame.guide.count_invalid()
-        found = frame.findings()
         masked = f"{masked_lr} LR-HSI and {masked_msi} MSI pixels were invalid; the output is NaN above and at them"
         return RunReport(
             bundle=self.manifest.name,
@@ -288,6 +292,7 @@ class HSIEngine:
             translation_px=found.translation_px,
             lr_noise=found.lr_noise,
             msi_noise=found.msi_noise,
+            correction=found.correction,
             masked_lr_px=masked_lr,
             masked_msi_px=masked_msi,
             timings_ms=timings | {"total": sum(timings.values())},

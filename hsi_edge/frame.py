@@ -36,12 +36,14 @@ class Findings:
     Attributes:
         translation_px: The displacement of the HR-MSI that was undone, along rows and columns, in HR pixels.
         lr_noise, msi_noise: Standard deviations of the noise in one band of one pixel, as parts of the frame's peak.
+        correction: How far the degraded output was off the LR-HSI before it was made to agree, likewise.
         warnings: What the caller should know, in words.
     """
 
     translation_px: tuple[float, float] | None = None
     lr_noise: float | None = None
     msi_noise: float | None = None
+    correction: float | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -104,9 +106,9 @@ class Frame:
         """What makes the output agree with the measured LR-HSI; None for a network without that."""
         return None
 
-    def findings(self) -> Findings:
-        """What preparing the frame told of the pair."""
-        return Findings()
+    def findings(self, correction: float | None) -> Findings:
+        """What the frame told of the pair, and how much its output had to be corrected."""
+        return Findings(correction=correction)
 
     def hr_hsi_from(self, output: Float) -> Float:
         """The HR-HSI `(rows, cols, bands)` that the graph's output for the whole grid stands for."""

@@ -149,7 +149,10 @@ def _with_model_bands(manifest: Manifest, cube: Cube, resample: bool) -> Cube:
 def _check_msi(manifest: Manifest, lr: NDArray[Any], msi: NDArray[Any]) -> None:
     wanted = manifest.msi.bands
     if wanted and msi.shape[2] != wanted:
-        raise InputError(f"hr_msi is {_words(msi)}; the model {manifest.name} takes {wanted} bands")
+        raise InputError(
+            f"hr_msi is {_words(msi)}; the model {manifest.name} takes {wanted} bands. Choose {wanted} of them, or "
+            "open a model that takes any, such as a regression bundle"
+        )
     rows, cols = lr.shape[0] * manifest.ratio, lr.shape[1] * manifest.ratio
     if msi.shape[:2] != (rows, cols):
         raise InputError(

@@ -20,6 +20,8 @@ class RunReport:
             the model looks for none, or it could not be told.
         lr_noise, msi_noise: Standard deviation of each sensor's noise in one band of one pixel, as a part of its
             frame's peak (`frame_peak` scaling's); None where the model does not estimate it.
+        correction: How far the degraded output was off the LR-HSI before it was made to agree (root mean square), as a
+            part of the same peak; None where that is not done.
         masked_lr_px, masked_msi_px: Invalid pixels of the inputs; the output is NaN above and at them.
         timings_ms: By stage: `prepare`, `statistics`, `tiles`, `total`.
         planned_bytes: Memory planned beyond the inputs and the output.
@@ -41,6 +43,7 @@ class RunReport:
     translation_px: tuple[float, float] | None = None
     lr_noise: float | None = None
     msi_noise: float | None = None
+    correction: float | None = None
     masked_lr_px: int
     masked_msi_px: int
     timings_ms: dict[str, float]

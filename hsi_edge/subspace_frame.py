@@ -23,6 +23,13 @@ LEAST_WITH_BORDER = 8
 """Smallest side of a frame, in LR pixels, that can do without its outermost pixels."""
 
 
+DISAGREEING, TIMES_NOISE = 0.0075, 5
+"""Correction from which on the two sensors are said to disagree: part of the frame's peak, and multiple of noise."""
+DISAGREEMENT = (
+    "the two sensors disagree: the output had to be corrected by {:.1f} percent of the frame's peak (root mean square) "
+    "to agree with the LR-HSI, and may overshoot, even below zero; look at the registration, the time between the two, "
+    "and whether the spectral sensor's point spread function is one LR pixel wide"
+)
 DISPLACED = (
     f"the HR-MSI is displaced by more than {MOST_LR:g} LR pixels, or by how much cannot be told from this pair; "
     "nothing was undone: register the pair first"
@@ -80,15 +87,19 @@ class SubspaceFrame(Frame):
             ratio=self.ratio,
         )
 
-    def findings(self) -> Findings:
-        """The displacement that was undone, and the noise of either sensor."""
+    def findings(self, correction: float | None) -> Findings:
+        """The displacement that was undone, the noise of either sensor, and whether the two agree."""
         assert self.guide is not None
         found = self.guide.translation
+        warnings = [] if found.trusted else [DISPLACED]
+        if correction is not None and correction > max(DISAGREEING, TIMES_NOISE * self.lr_noise):
+            warnings.append(DISAGREEMENT.format(100 * correction))
         return Findings(
             translation_px=(found.rows_px, found.cols_px) if found.trusted else None,
             lr_noise=self.lr_noise,
             msi_noise=self.msi_noise,
-            warnings=() if found.trusted else (DISPLACED,),
+            correction=correction,
+            warnings=tuple(warnings),
         )
 
     def _scaled_bands(self, output: Float) -> Float:

@@ -110,6 +110,8 @@ def _found(report: RunReport) -> dict[str, str]:
         found["displacement undone"] = f"HR-MSI by {rows:+.2f} rows, {cols:+.2f} columns, in HR pixels"
     if report.lr_noise is not None and report.msi_noise is not None:
         found["noise"] = f"LR-HSI {report.lr_noise:.2g}, HR-MSI {report.msi_noise:.2g} of the frame's peak"
+    if report.correction is not None:
+        found["corrected to agree"] = f"by {100 * report.correction:.2g} percent of the frame's peak (root mean square)"
     return found
 
 

@@ -158,9 +158,21 @@ def test_a_pair_that_is_not_registered_is_told(tiled, rng):
     lr_hsi, hr_msi = delivered(truth, displaced(msi, 3 * RATIO, -2 * RATIO))
     assert np.isfinite(tiled.run(lr_hsi, hr_msi)).all()
     assert tiled.report.translation_px is None
-    (warning,) = tiled.report.warnings
+    warning = tiled.report.warnings[0]
     assert "displaced by more than 0.75 LR pixels" in warning
     assert "register the pair first" in warning
+
+
+def test_sensors_that_saw_different_scenes_are_said_to_disagree(tiled, rng):
+    lr_hsi, hr_msi = pair(rng)
+    lr_hsi += np.float32(0.001) * rng.standard_normal(lr_hsi.shape, np.float32)
+    tiled.run(lr_hsi, hr_msi)
+    agreeing = tiled.report
+    lr_hsi[4:8, 4:8] *= 0.2
+    tiled.run(lr_hsi, hr_msi)
+    assert tiled.report.correction > 3 * agreeing.correction > 0
+    assert any("the two sensors disagree" in warning for warning in tiled.report.warnings)
+    assert not any("the two sensors disagree" in warning for warning in agreeing.warnings)
 
 
 def test_the_noise_of_both_sensors_is_reported_in_units_of_their_peaks(tiled, rng):
