@@ -17,6 +17,7 @@ from torch import nn
 from export.counts import count
 from export.data.components import ComponentsData
 from export.data.published import wavelengths_nm
+from export.demo_pair import sample_pair
 from export.losses import final_image
 from export.memory import bytes_per_px
 from export.networks.choices import FieldFuseChoice, GELINChoice, NetworkChoice, SSRNetChoice
@@ -26,7 +27,6 @@ from export.precision import bf16_gate
 from export.reach import MARGINS, Reach
 from export.receptive_field import exact_reach, sufficient_halo_lr
 from export.recipe import Recipe
-from export.sample import sample_pair
 from export.to_onnx import Forms, onnx_from_network
 from export.train import load_weights
 from hsi_edge.bundle import Bundle, write_bundle

@@ -28,7 +28,7 @@ from hsi_edge.records import plain_from_yaml, record_from_plain
 from hsi_edge.report.measured import table
 from hsi_edge.resampling import upsample
 
-TABLE = Path(__file__).with_name("published.yaml")
+TABLE = Path(__file__).with_name("published_scores.yaml")
 HEADINGS = ("PSNR [dB]", "SSIM", "SAM [deg]", "ERGAS", "RMSE", "CC")
 """Of `METRICS`."""
 NOTE = """\

@@ -10,12 +10,13 @@ since blur, decimation and interpolation are separable.)
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_edge.guide import strips
 from hsi_edge.resampling import Blur, Float, decimate_cols, decimate_rows, upsample_window, upsampling_matrix
 from hsi_edge.tiling.geometry import Tile
 
@@ -23,7 +24,6 @@ TOLERANCE = 3.0
 """Standard deviations by which a pixel's mean squared difference may pass that of white noise."""
 NEGLIGIBLE = 1e-6
 """Corrections below this part of the frame's peak are left out."""
-STRIP_BYTES = 4 << 20
 
 
 class Consistency:
@@ -84,7 +84,7 @@ class Consistency:
 
     def _add(self, correction: Float, result: NDArray[Any], scale: float) -> None:
         width = self._measured.shape[1] * self._ratio
-        for top, bottom in self._strips(len(correction), width):
+        for top, bottom in strips(len(self._measured), 4 * len(correction) * width * self._ratio):
             rows = (top * self._ratio, bottom * self._ratio)
             strip = upsample_window(correction, rows, (0, width), self._ratio, "bicubic")
             if np.abs(strip).max() > NEGLIGIBLE:
@@ -104,11 +104,6 @@ class Consistency:
         across = _sharpening(cols, self._ratio, self._blur)
         sharpened: Float = down @ missing @ across.T
         return sharpened
-
-    def _strips(self, bands: int, width: int) -> Iterator[tuple[int, int]]:
-        height = max(1, STRIP_BYTES // (4 * bands * width * self._ratio))
-        for first in range(0, self._measured.shape[0], height):
-            yield first, min(self._measured.shape[0], first + height)
 
 
 @functools.lru_cache(maxsize=16)

@@ -21,7 +21,8 @@ class Window:
     """What the graph is given for an LR region, and which of the HR pixels above it are valid.
 
     Attributes:
-        images: By the name of the graph's input, `(channels, rows, cols)` on the image's own grid; the caller's own.
+        images: By the name of the graph's input, `(channels, rows, cols)` on the image's own grid, or `(channels,)` for
+            what belongs to the whole frame; the caller's own.
         valid: `(H, W)` bool.
     """
 
@@ -31,7 +32,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Findings:
-    """What preparing a frame told of the pair; None where nothing was looked for or determinable.
+    """What preparing and running a frame told of the pair; None where nothing was looked for or determinable.
 
     Attributes:
         translation_px: The displacement of the HR-MSI that was undone, along rows and columns, in HR pixels.

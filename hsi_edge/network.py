@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from hsi_edge.backends import Backend, Session
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import EngineLoadError
-from hsi_edge.manifest import Graph, ImageName, Manifest
+from hsi_edge.manifest import Graph, ImageName
 from hsi_edge.resampling import Float
 from hsi_edge.subspace import CONDITIONS, FEATURES, GUIDES, MARGIN_LR
 from hsi_edge.tiling.size import candidate_sides
@@ -64,7 +64,10 @@ class Network:
         return measured
 
     def _seconds(self, side_lr: int) -> float:
-        shapes = image_shapes(self._manifest, (side_lr, side_lr))
+        manifest = self._manifest
+        shapes = image_shapes(
+            manifest.input.images, (side_lr, side_lr), manifest.ratio, (manifest.n_bands, manifest.msi.bands)
+        )
         images = {name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items()}
         size = None if self._manifest.statistics is None else self._manifest.statistics.size
         statistics = None if size is None or self._graph.given is None else np.zeros((1, size), np.float32)
@@ -118,16 +121,24 @@ class Network:
         self.backend.close()
 
 
-def image_shapes(manifest: Manifest, lr_shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    """The shapes of the images that a model's graph takes for a tile of so many LR rows and columns, without batch."""
-    rows, cols = (length * manifest.ratio for length in lr_shape)
-    with_margin = tuple(length + 2 * MARGIN_LR for length in lr_shape)
+def image_shapes(
+    names: Sequence[ImageName], lr_shape: tuple[int, int], ratio: int, bands: tuple[int, int]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of a graph's images, without the batch axis.
+
+    Args:
+        names: Of the images.
+        lr_shape: LR rows and columns of the tile.
+        ratio: HR pixels per LR pixel.
+        bands: Of the LR-HSI and of the HR-MSI; only images in bands have them.
+    """
+    rows, cols = (length * ratio for length in lr_shape)
     shapes: dict[ImageName, tuple[int, ...]] = {
-        "lr_hsi": (manifest.n_bands, *lr_shape),
-        "base": (manifest.n_bands, rows, cols),
-        "hr_msi": (manifest.msi.bands, rows, cols),
+        "lr_hsi": (bands[0], *lr_shape),
+        "base": (bands[0], rows, cols),
+        "hr_msi": (bands[1], rows, cols),
         "guide": (GUIDES, rows, cols),
-        "features": (FEATURES, *with_margin),
+        "features": (FEATURES, *(length + 2 * MARGIN_LR for length in lr_shape)),
         "condition": (CONDITIONS,),
     }
-    return {name: shapes[name] for name in manifest.input.images}
+    return {name: shapes[name] for name in names}

@@ -38,7 +38,6 @@ def prepare_frame(manifest: Manifest, given: FrameInput) -> Frame:
         if not fit.any():
             raise InputError("no LR pixel is valid in both lr_hsi and hr_msi; check the masks, and the registration")
     rows, cols = valid.shape
-    subspace = manifest.base == "subspace"
     kind = manifest.base
     base = None if kind == "none" or kind == "subspace" else make_base_image(kind, lr, lr_msi, manifest.ratio, fit)
     frame = Frame(
@@ -49,11 +48,11 @@ def prepare_frame(manifest: Manifest, given: FrameInput) -> Frame:
         lr_valid=valid,
         dead_bands=given.dead_bands,
         names=manifest.input.images,
-        lr=lr if subspace or "lr_hsi" in manifest.input.images else None,
+        lr=lr if kind == "subspace" or "lr_hsi" in manifest.input.images else None,
         base=base,
         guide=guide,
     )
-    return subspace_frame(frame, fit, manifest.psf_fwhm_px) if subspace else frame
+    return subspace_frame(frame, fit, manifest.psf_fwhm_px) if kind == "subspace" else frame
 
 
 def _prepare_guide(manifest: Manifest, given: FrameInput) -> tuple[GuideReader, Float, NDArray[np.bool_]]:

@@ -21,8 +21,6 @@ LOOKED_AT_LR = 96
 """LR rows and columns from which noise and translation are estimated; a larger frame is looked at in windows."""
 LEAST_WITH_BORDER = 8
 """Smallest side of a frame, in LR pixels, that can do without its outermost pixels."""
-
-
 DISAGREEING, TIMES_NOISE = 0.0075, 5
 """Correction from which on the two sensors are said to disagree: part of the frame's peak, and multiple of noise."""
 DISAGREEMENT = (

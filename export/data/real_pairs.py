@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, zoom
 from scipy.signal import fftconvolve
 
-from export.sample import FOLDER
+from export.demo_pair import FOLDER
 from hsi_edge.cube import Cube
 from hsi_edge.errors import InputError
 from hsi_edge.io import read

@@ -12,11 +12,9 @@ from export.networks.gelin import GELIN, Resize, Spectral
 from export.networks.msssf import MSSSFNet, without_levels
 from export.networks.pzres import PZResNet, Variant
 from export.networks.ssrnet import SSRNet, without_weight_norm
-from hsi_edge.subspace import CONDITIONS, FEATURES, GUIDES, MARGIN_LR
-
-Image = Literal["lr_hsi", "base", "hr_msi", "guide", "features", "condition"]
-"""An input: the LR-HSI, its interpolation to the HR grid, the HR-MSI; or what `hsi_edge.subspace` makes of them."""
-Task = Literal["fusion", "single"]
+from hsi_edge.manifest import ImageName as Image
+from hsi_edge.manifest import Task
+from hsi_edge.network import image_shapes as shapes_by_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,16 +147,8 @@ NetworkChoice = PZResChoice | SSRNetChoice | GELINChoice | MSSSFChoice | FieldFu
 
 def image_shapes(choice: NetworkChoice, ratio: int, lr_shape: tuple[int, int]) -> dict[str, tuple[int, ...]]:
     """The shapes of a network's images for one frame of so many LR rows and columns, without the batch axis."""
-    rows, cols = (ratio * length for length in lr_shape)
-    if isinstance(choice, FieldFuseChoice):
-        with_margin = tuple(length + 2 * MARGIN_LR for length in lr_shape)
-        return {"guide": (GUIDES, rows, cols), "features": (FEATURES, *with_margin), "condition": (CONDITIONS,)}
-    shapes: dict[str, tuple[int, ...]] = {
-        "lr_hsi": (choice.hsi_bands, *lr_shape),
-        "base": (choice.hsi_bands, rows, cols),
-        "hr_msi": (getattr(choice, "msi_bands", 0), rows, cols),
-    }
-    return {name: shapes[name] for name in choice.images}
+    bands = (getattr(choice, "hsi_bands", 0), getattr(choice, "msi_bands", 0))
+    return shapes_by_name(choice.images, lr_shape, ratio, bands)
 
 
 def without_training_parts(network: nn.Module) -> nn.Module:

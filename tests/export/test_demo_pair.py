@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from export.sample import sample_pair
+from export.demo_pair import sample_pair
 from hsi_edge.tiling.geometry import Region
 
 WAVELENGTHS_NM = tuple(np.linspace(400, 700, 31).tolist())
