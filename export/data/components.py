@@ -99,8 +99,7 @@ class ComponentBatches:
 
     def _sample(self, ratio: int, rng: np.random.Generator) -> Images:
         hsi, vis = self._scene(rng)
-        pair, msi = self._pair(hsi, vis, ratio, rng)
-        seen = component_inputs(replace(pair, hr_msi=msi), ratio)
+        seen = component_inputs(self._pair(hsi, vis, ratio, rng), ratio)
         bands = np.arange(len(hsi))
         if len(bands) != BANDS:
             bands = np.sort(rng.choice(len(hsi), BANDS, replace=len(hsi) < BANDS))
@@ -159,8 +158,8 @@ class ComponentBatches:
         rows = [np.concatenate([_crop(image, half, rng) for _ in range(2)], axis=2) for _ in range(2)]
         return _resized(np.concatenate(rows, axis=1), side)
 
-    def _pair(self, hsi: Float, vis: Float, ratio: int, rng: np.random.Generator) -> tuple[Pair, Float]:
-        """The spectral frame of one pair and the camera's of another, with the same draw of noise and camera."""
+    def _pair(self, hsi: Float, vis: Float, ratio: int, rng: np.random.Generator) -> Pair:
+        """What the two sensors deliver of the same place, each in its own bands."""
         data = self.data
         clean = rng.random() < data.clean
         lr_noise, msi_noise = (0.0 if clean else _log_uniform(rng, part) for part in (data.lr_noise, data.msi_noise))
@@ -176,10 +175,9 @@ class ComponentBatches:
         if rng.random() < data.odd_camera:
             response = _changed(response, rng)
         camera = simulate_pair(vis, ratio, degradation, [response], rng)
-        if hsi is vis:
-            return camera, camera.hr_msi
+        # The spectral frame needs no camera; any response will do.
         flat = np.full((3, len(hsi)), 1 / len(hsi))
-        return simulate_pair(hsi, ratio, degradation, [flat], rng), camera.hr_msi
+        return replace(simulate_pair(hsi, ratio, degradation, [flat], rng), hr_msi=camera.hr_msi)
 
 
 def component_inputs(pair: Pair, ratio: int) -> Images:

@@ -4,7 +4,7 @@ A network of this project. The runtime finds a frame's components (`hsi_edge.sub
 RGB bands decorrelated, and the four strongest components of what they leave of the spectra. This network sees nothing
 else, so it serves any number of bands and any camera response. It does two things: it takes noise out of the guides,
 which the mixture of bands would amplify, and it gives the rest the detail that LR pixels lack. It is told how noisy the
-frame is, and learned to leave a clean one alone.
+frame is, and how much change that calls for: none in a clean one.
 """
 
 from __future__ import annotations
