@@ -63,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     redegrade = commands.add_parser("redegrade", help="degrade outputs of real pairs again, beside the sensors' noise")
     _add_bundles(redegrade, "folder for redegradation.md and figures/", required=True)
     redegrade.set_defaults(run=_redegrade)
+    scenes = commands.add_parser("reference-scenes", help="write simulated pairs with their truth, for calib and check")
+    scenes.add_argument("output", type=Path, help="the folder of scenes to write")
+    scenes.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
+    scenes.add_argument("--split", choices=("train", "validation", "test"), default="test", help="(%(default)s)")
+    scenes.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
+    scenes.set_defaults(run=_reference_scenes)
     counts = commands.add_parser("counts", help="print the networks' parameters and costs beside the papers'")
     counts.set_defaults(run=_counts)
     eager = commands.add_parser("eager", help="time the torch network on a whole frame; prints JSON")
@@ -152,6 +158,13 @@ def _redegrade(arguments: argparse.Namespace) -> None:
     machine = _machine(("numpy", "openvino", "scipy", "matplotlib"))
     files = write_redegradation(arguments.output, list(redegrade(arguments.bundles, arguments.data)), machine)
     print(*files, sep="\n")
+
+
+def _reference_scenes(arguments: argparse.Namespace) -> None:
+    from export.reference_scenes import write_reference_scenes
+
+    for folder in write_reference_scenes(arguments.output, arguments.data, arguments.ratio, arguments.split):
+        print(folder)
 
 
 def _machine(packages: Sequence[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -25,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_edge.bundle_store import MANIFEST, Store, check_entry, store_at
-from hsi_edge.errors import ManifestError, OutputError
+from hsi_edge.errors import InputError, ManifestError, OutputError
 from hsi_edge.io.atomic import atomic_path
-from hsi_edge.manifest import MAX_MANIFEST_BYTES, File, Manifest, dump_manifest, parse_manifest
+from hsi_edge.manifest import MAX_MANIFEST_BYTES, OPEN_FOLDERS, File, Manifest, dump_manifest, parse_manifest
 
 SIGNATURE = "signature"
 MAX_GOLDEN_BYTES = 256 << 20
@@ -120,8 +121,7 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes
         OutputError: Something that is not a bundle lies there, or it cannot be written.
     """
     path = Path(path)
-    listed = {name: File(sha256=hashlib.sha256(files[name]).hexdigest(), size_bytes=len(files[name])) for name in files}
-    contents = {MANIFEST: dump_manifest(replace(manifest, files=listed)), **files}
+    contents = _with_manifest(manifest, files)
     _check_replaceable(path)
     with atomic_path(path) as partial:
         if path.suffix == ".zip":
@@ -130,6 +130,42 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes
             _write_folder(partial, contents)
         Bundle.open(partial)
     return Bundle.open(path)
+
+
+def update_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+    """Give a bundle's folder another manifest and new or other files; its engines, reports and other files stay.
+
+    A signature goes, as it is no longer true. The folder is written beside its place and then put there as a whole.
+
+    Args:
+        path: The bundle's folder.
+        manifest: As it is to be; its `files` are filled in here.
+        files: What is new or replaced, by name.
+
+    Raises:
+        InputError: The bundle is a `.zip` file.
+        ManifestError: There is no whole bundle, or the manifest and the files do not agree.
+        OutputError: It cannot be written.
+    """
+    path, old = Path(path), Bundle.open(path)
+    if not path.is_dir():
+        raise InputError(f"{path} is a file; unpack it to a folder, which can be changed")
+    contents = {name: old.read_bytes(name) for name in old.manifest.files} | dict(files)
+    listed = {
+        name: File(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)) for name, data in contents.items()
+    }
+    with atomic_path(path) as partial:
+        _write_folder(partial, {MANIFEST: dump_manifest(replace(manifest, files=listed)), **contents})
+        for name in OPEN_FOLDERS:
+            if (path / name).is_dir():
+                shutil.copytree(path / name, partial / name)
+        Bundle.open(partial)
+    return Bundle.open(path)
+
+
+def _with_manifest(manifest: Manifest, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    listed = {name: File(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)) for name, data in files.items()}
+    return {MANIFEST: dump_manifest(replace(manifest, files=listed)), **files}
 
 
 @contextmanager

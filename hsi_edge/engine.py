@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_edge.backends import open_backend
 from hsi_edge.bundle import Bundle
 from hsi_edge.cube import Cube
 from hsi_edge.errors import EngineLoadError, InputError
 from hsi_edge.frame import Findings, Frame
-from hsi_edge.golden import replay_golden
 from hsi_edge.guide import STRIP_BYTES
 from hsi_edge.inputs import FrameInput, Image, check_inputs
 from hsi_edge.manifest import Manifest, StatisticsMode
 from hsi_edge.network import Network
+from hsi_edge.opening import open_network
 from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
 from hsi_edge.run_report import RunReport
@@ -55,8 +54,9 @@ class HSIEngine:
 
     Args:
         bundle: The bundle's folder or `.zip` file.
-        backend: A name in `hsi_edge.backends.BACKENDS`; None for the default of this device.
-        precision: `fp32` or `bf16`; None for the fastest that the device has and the model's accuracy gate allows.
+        backend: A name in `hsi_edge.backends`; None for the default of this device.
+        precision: `fp32`, `bf16`, `fp16` or `int8`; None for the fastest that the device has and the model's accuracy
+            gates allow.
         memory_mb: Budget for what a run needs beyond its inputs and output; it bounds the tile.
         statistics: Where a network with global statistics takes them from; None for the model's default. `whole` runs
             the frame of any model in one piece.
@@ -85,10 +85,11 @@ class HSIEngine:
         self._closed = False
         self._network: Network | None = None
         self._seconds_by_side: dict[int, float] = {}
+        self._fallback: str | None = None
         if self.manifest.graphs:
-            allowed = self.manifest.precision.bf16
-            self._network = Network(self._bundle, open_backend(backend, precision, bf16_allowed=allowed))
-            self._seconds_by_side = replay_golden(self._bundle, self._network, self._budget)
+            opened = open_network(self._bundle, backend, precision, self._budget)
+            self._network, self._seconds_by_side = opened.network, opened.seconds_by_side
+            self._fallback = opened.fallback
         elif backend is not None or precision not in (None, "fp32"):
             raise InputError(f"the model {self.manifest.name} has no graph, so it takes no backend and no precision")
 
@@ -245,6 +246,9 @@ class HSIEngine:
             tile = grid
         elif self._network is None:
             tile = (max(1, GRAPHLESS_TILE_PX // self.manifest.ratio),) * 2
+        elif self._network.backend.tile_lr is not None:
+            tile = self._network.backend.tile_lr
+            _check_holds(grid, tile)
         else:
             tile = fastest_tile(grid, tiling, self._seconds_by_side)
         return plan_tiles(grid, tile, halo=tiling.halo_lr, alignment=tiling.alignment_lr)
@@ -297,7 +301,8 @@ class HSIEngine:
             masked_msi_px=masked_msi,
             timings_ms=timings | {"total": sum(timings.values())},
             planned_bytes=self._planned_bytes(given, (rows, cols)),
-            warnings=((masked,) if masked_lr or masked_msi else ()) + found.warnings,
+            fallback=self._fallback,
+            warnings=tuple(filter(None, (self._fallback, masked if masked_lr or masked_msi else ""))) + found.warnings,
         )
 
     def _planned_bytes(self, given: FrameInput, tile_px: tuple[int, int]) -> int:
@@ -321,6 +326,15 @@ def _write_core(frame: Frame, tile: Tile, output: Float, valid: NDArray[np.bool_
         core[~valid[inner]] = np.nan
     if frame.dead_bands.any():
         core[:, :, frame.dead_bands] = np.nan
+
+
+def _check_holds(grid: tuple[int, int], tile: tuple[int, int]) -> None:
+    if grid[0] < tile[0] or grid[1] < tile[1]:
+        raise InputError(
+            f"lr_hsi has {grid[0]} x {grid[1]} pixels, and this engine was built for tiles of {tile[0]} x {tile[1]}: "
+            f"build one for such frames with hsi-edge build --frame {grid[0]}x{grid[1]}, or open the bundle with "
+            "backend='openvino'"
+        )
 
 
 def _checked_mode(manifest: Manifest, wanted: StatisticsMode | None) -> StatisticsMode | None:

@@ -40,6 +40,10 @@ PSF_HALO_LR = 2
 """Least halo of such a graph: a tile is degraded to the LR grid, and its halo must hold the point spread function."""
 
 
+def _want_sha256(value: str, key: str) -> None:
+    _want(re.fullmatch(r"[0-9a-f]{64}", value) is not None, key, value, "64 lower-case hexadecimal digits")
+
+
 def _want(ok: bool, key: str, value: object, wanted: str) -> None:
     if not ok:
         raise ManifestError(f"{key} is {reprlib.repr(value)}; wanted {wanted}")
@@ -204,6 +208,40 @@ class Precision:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How a graph was made of the FP32 one, and what it loses on tiles that took no part in making it.
+
+    Attributes:
+        method: `casts` (FP16), or the calibrator that found the activations' ranges (INT8).
+        tiles: Number of tiles that it was made with.
+        tiles_sha256: Fingerprint of those tiles.
+        held_out: Number of tiles that it was judged on.
+        psnr_db: Of its output against the FP32 output.
+        psnr_loss_db: What it loses of FP32's PSNR against the truth; None where no truth was given.
+        sam_change_percent: Change of the mean spectral angle against the truth, in percent of FP32's; None likewise.
+        sam_p95_change_percent: The same for the 95th percentile.
+        worst_band_rmse: Largest RMSE of a band against the FP32 output, in parts of the frame's peak.
+        float_layers: Layers that are computed wider than the graph's precision.
+    """
+
+    method: Literal["casts", "minmax", "percentile", "entropy"]
+    tiles: int
+    tiles_sha256: str
+    held_out: int
+    psnr_db: float
+    psnr_loss_db: float | None = None
+    sam_change_percent: float | None = None
+    sam_p95_change_percent: float | None = None
+    worst_band_rmse: float
+    float_layers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _want(self.tiles >= 1, "calibration.tiles", self.tiles, "1 or more")
+        _want(self.held_out >= 1, "calibration.held_out", self.held_out, "1 or more")
+        _want_sha256(self.tiles_sha256, "calibration.tiles_sha256")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What a network costs, as counted on its modules.
 
@@ -263,6 +301,7 @@ class Manifest:
         psf_fwhm_px: FWHM, in HR pixels, of the Gaussian that degrades an HR image to the LR grid.
         statistics: None for a network without statistics over the frame.
         graphs: By precision; empty for a model without a graph.
+        calibration: How each graph beside `fp32` was made, by precision, and what it loses.
         golden: A small input pair and its FP32 output as `.npz`; None only for a model without a graph.
         advice: When to take this model and when another one, in a sentence.
         accuracy: Measured rows: scene, pair, psnr_db, sam_deg, and what else there is.
@@ -289,6 +328,7 @@ class Manifest:
     statistics: Statistics | None = None
     graphs: Mapping[GraphPrecision, Graph] = field(default_factory=dict)
     precision: Precision = Precision()
+    calibration: Mapping[GraphPrecision, Calibration] = field(default_factory=dict)
     golden: str | None = None
     training: Training | None = None
     advice: str = ""
@@ -339,6 +379,9 @@ def _check_graphs(manifest: Manifest) -> None:
     _want(any_bands or manifest.n_bands > 0, "bands.wavelengths_nm", (), "the band centres, as the graph's are fixed")
     _want(manifest.golden is not None, "golden", None, "the name of an .npz file, as the model has a graph")
     _check_images(manifest)
+    narrow = [precision for precision in manifest.graphs if precision != "fp32"]
+    calibrated = sorted(manifest.calibration) == sorted(narrow)
+    _want(calibrated, "calibration", list(manifest.calibration), f"an entry for each graph beside fp32: {narrow}")
     has_given = manifest.statistics is not None and any(mode != "whole" for mode in manifest.statistics.modes)
     for precision, graph in manifest.graphs.items():
         wanted = "a file, as statistics.modes asks for it" if has_given else "null, as no mode of statistics uses it"
@@ -376,8 +419,7 @@ def _check_images(manifest: Manifest) -> None:
 def _check_files(files: Mapping[str, File]) -> None:
     for name, file in files.items():
         check_name(name, f"files.{name}")
-        hashed = re.fullmatch(r"[0-9a-f]{64}", file.sha256) is not None
-        _want(hashed, f"files.{name}.sha256", file.sha256, "64 lower-case hexadecimal digits")
+        _want_sha256(file.sha256, f"files.{name}.sha256")
         _want(file.size_bytes >= 0, f"files.{name}.size_bytes", file.size_bytes, "0 or more")
         closed = name.split("/")[0] not in (*OPEN_FOLDERS, "manifest.yaml", "signature")
         _want(closed, f"a name in files, {name},", name, "a file that no tool rewrites, so none of that name")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hsi_edge.backends import Backend, Session
+from hsi_edge.backends import Backend, Session, graph_precision
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import EngineLoadError
 from hsi_edge.manifest import Graph, ImageName
@@ -33,7 +33,7 @@ class Network:
         self.backend = backend
         self._manifest = bundle.manifest
         self._bundle = bundle
-        self._graph: Graph = bundle.manifest.graphs["fp32"]
+        self._graph: Graph = bundle.manifest.graphs[graph_precision(backend.precision)]
         self._bytes: dict[str, bytes] = {}
         self._sessions: OrderedDict[tuple[str, tuple[tuple[int, ...], ...]], Session] = OrderedDict()
 
@@ -56,18 +56,18 @@ class Network:
         """Seconds per tile by side in LR pixels, measured now."""
         # The pass that measures the statistics keeps its own memory, for a smaller image.
         share = budget_bytes if self._manifest.statistics is None else budget_bytes * 2 // 3
+        if self.backend.tile_lr is not None:
+            return {max(self.backend.tile_lr): self._seconds(self.backend.tile_lr)}
         sides = candidate_sides(self._manifest.tiling, self._manifest.ratio, share)
         # Twice round: a slow spell of the device rarely meets the same size again.
-        rounds = [[self._seconds(side) for side in sides] for _ in range(2)]
+        rounds = [[self._seconds((side, side)) for side in sides] for _ in range(2)]
         measured = {side: min(seconds) for side, *seconds in zip(sides, *rounds, strict=True)}
         self._sessions.clear()
         return measured
 
-    def _seconds(self, side_lr: int) -> float:
+    def _seconds(self, tile_lr: tuple[int, int]) -> float:
         manifest = self._manifest
-        shapes = image_shapes(
-            manifest.input.images, (side_lr, side_lr), manifest.ratio, (manifest.n_bands, manifest.msi.bands)
-        )
+        shapes = image_shapes(manifest.input.images, tile_lr, manifest.ratio, (manifest.n_bands, manifest.msi.bands))
         images = {name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items()}
         size = None if self._manifest.statistics is None else self._manifest.statistics.size
         statistics = None if size is None or self._graph.given is None else np.zeros((1, size), np.float32)

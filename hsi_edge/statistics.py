@@ -21,7 +21,7 @@ import numpy as np
 
 from hsi_edge.frame import Frame
 from hsi_edge.guide import strips
-from hsi_edge.manifest import LR_IMAGES, StatisticsMode
+from hsi_edge.manifest import LR_IMAGES, Manifest, StatisticsMode
 from hsi_edge.resampling import Float
 from hsi_edge.spread import spread
 from hsi_edge.tiling.geometry import Region
@@ -30,6 +30,17 @@ SAMPLE_PX = 192
 """HR side of all windows of `sampled` together; a larger sample costs time and brings the tiles hardly closer."""
 
 Images = dict[str, Float]
+
+
+def sample_shape(manifest: Manifest, tile_lr: tuple[int, int]) -> tuple[int, int]:
+    """LR rows and columns of the images that `sampled` measures in any frame at least twice as large."""
+    side = _largest_window(max(tile_lr), manifest.ratio, manifest.tiling.alignment_lr)
+    return side, side
+
+
+def _largest_window(side_lr: int, ratio: int, unit: int) -> int:
+    """LR side of all windows of a sample together, a multiple of the alignment."""
+    return max(1, min(side_lr, SAMPLE_PX // ratio) // unit) * unit
 
 
 def images_to_measure(frame: Frame, mode: StatisticsMode, sample_lr: int) -> Images:
@@ -68,7 +79,7 @@ def _halved(image: Float, multiple: int) -> Float:
 
 def _sampled(frame: Frame, side: int) -> Images:
     unit = frame.alignment
-    largest = max(1, min(side, SAMPLE_PX // frame.ratio) // unit)
+    largest = _largest_window(side, frame.ratio, unit) // unit
     lengths = [length // unit for length in frame.grid.shape]
     # At most a quarter of the frame: more costs time, and the tiles come close enough without.
     heights, widths = (spread(length, min(largest, -(-length // 2))) for length in lengths)

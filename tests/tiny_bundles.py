@@ -23,6 +23,7 @@ from hsi_edge.manifest import (
     PSF_HALO_LR,
     SUBSPACE_IMAGES,
     Bands,
+    Calibration,
     Graph,
     Input,
     Manifest,
@@ -330,6 +331,11 @@ def regression_manifest(ratio: int = 2, **changes: object) -> Manifest:
     without = {"network": "regression", "base": "regression", "statistics": None, "graphs": {}, "golden": None}
     free = {"bands": Bands(), "msi": Msi(bands=0), "tiling": Tiling(halo_lr=0, min_lr=2)}
     return fusion_manifest(ratio, **(without | free | changes))
+
+
+def calibration(method: str) -> Calibration:
+    """What a manifest says of a graph beside the FP32 one."""
+    return Calibration(method=method, tiles=4, tiles_sha256="0" * 64, held_out=2, psnr_db=70.0, worst_band_rmse=0.001)
 
 
 def frame_pair(rng: np.random.Generator, lr_shape: tuple[int, int], ratio: int = 2) -> tuple[np.ndarray, np.ndarray]:

@@ -1,19 +1,21 @@
 """What runs a graph: one file per backend, imported on use.
 
-A backend is opened once per engine and compiles a graph for one set of static shapes; the session runs it. To add one,
-write a file with a class of `Backend`'s five members and add its name to `BACKENDS`.
+A backend is opened once per engine and compiles a graph for one set of static shapes; the session runs it. Those in
+`BACKENDS` compile where they run; to add one, write a file with a class of `Backend`'s members and add its name.
+Those in `ENGINE_BACKENDS` run engines that were built before (`hsi_edge.engine_store`).
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hsi_edge.errors import InputError
+from hsi_edge.manifest import GraphPrecision, Manifest
 
 Float = NDArray[np.float32]
 
@@ -30,9 +32,11 @@ class Backend(Protocol):
 
     name: str
     precision: str
-    """Of the arithmetic: `fp32` or `bf16`."""
+    """Of the arithmetic: `fp32`, `bf16`, `fp16` or `int8`; see `graph_precision`."""
     device: str
     """The device's own name."""
+    tile_lr: tuple[int, int] | None
+    """The only tile that it runs, in LR pixels; None where any will do."""
 
     def compile(self, graph: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Session:
         """Compile an ONNX graph for the given input shapes (NCHW)."""
@@ -46,15 +50,27 @@ BACKENDS = {
     "onnxruntime": "hsi_edge.backends.onnxruntime:ONNXRuntimeBackend",
 }
 """Name to class; the first is the default."""
+ENGINE_BACKENDS = ("tensorrt", "tensorrt-rtx")
 
 
-def open_backend(name: str | None, precision: str | None, *, bf16_allowed: bool) -> Backend:
-    """Open a backend.
+def graph_precision(precision: str) -> GraphPrecision:
+    """Which of a bundle's graphs a precision of arithmetic runs: BF16 is arithmetic alone."""
+    return "fp16" if precision == "fp16" else "int8" if precision == "int8" else "fp32"
+
+
+def allowed_precisions(manifest: Manifest) -> tuple[str, ...]:
+    """What the model's accuracy gates allow: FP32, BF16 if it passed, and every graph that the bundle carries."""
+    wide = ("fp32", "bf16") if manifest.precision.bf16 else ("fp32",)
+    return (*wide, *(precision for precision in manifest.graphs if precision != "fp32"))
+
+
+def open_backend(name: str | None, precision: str | None, allowed: Collection[str] = ("fp32",)) -> Backend:
+    """Open a backend that compiles where it runs.
 
     Args:
         name: A name in `BACKENDS`; None for the first.
-        precision: `fp32`, or `bf16` where the device has it; None for BF16 where it is native and allowed, else FP32.
-        bf16_allowed: Whether the model's accuracy gate allows BF16.
+        precision: Of the arithmetic; None for BF16 where it is native and allowed, else FP32.
+        allowed: What the model's accuracy gates allow.
 
     Raises:
         InputError: No such backend, or a precision that the backend, the device or the gate does not allow.
@@ -62,15 +78,31 @@ def open_backend(name: str | None, precision: str | None, *, bf16_allowed: bool)
     """
     name = name or next(iter(BACKENDS))
     if name not in BACKENDS:
-        raise InputError(f"there is no backend {name!r}; choose one of {', '.join(BACKENDS)}")
-    module, attribute = BACKENDS[name].split(":")
-    kind = getattr(importlib.import_module(module), attribute)
-    native: tuple[str, ...] = kind.precisions()
+        raise InputError(f"there is no backend {name!r}; choose one of {', '.join((*BACKENDS, *ENGINE_BACKENDS))}")
+    native = native_precisions(name)
     if precision is None:
-        precision = "bf16" if bf16_allowed and "bf16" in native else "fp32"
+        precision = "bf16" if "bf16" in allowed and "bf16" in native else "fp32"
     if precision not in native:
         raise InputError(f"the backend {name} on this device computes in {', '.join(native)}, not in {precision!r}")
-    if precision == "bf16" and not bf16_allowed:
-        raise InputError("precision 'bf16' is not allowed: this model did not pass its accuracy gate in BF16; use fp32")
-    backend: Backend = kind(precision)
+    if precision not in allowed:
+        raise InputError(
+            f"precision {precision!r} is not allowed: this model did not pass its accuracy gate in "
+            f"{precision.upper()}; use {' or '.join(allowed)}"
+        )
+    backend: Backend = _kind(name)(precision)
     return backend
+
+
+def native_precisions(name: str) -> tuple[str, ...]:
+    """What a backend in `BACKENDS` computes on this device without emulating it.
+
+    Raises:
+        MissingPackageError: The backend's package is not installed.
+    """
+    native: tuple[str, ...] = _kind(name).precisions()
+    return native
+
+
+def _kind(name: str) -> Any:
+    module, attribute = BACKENDS[name].split(":")
+    return getattr(importlib.import_module(module), attribute)

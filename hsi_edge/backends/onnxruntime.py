@@ -22,7 +22,7 @@ class ONNXRuntimeSession:
 
 
 class ONNXRuntimeBackend:
-    """Runs graphs with ONNX Runtime's CPU provider, in FP32."""
+    """Runs graphs with ONNX Runtime's CPU provider, in FP32 or, where they are quantised, in INT8."""
 
     name = "onnxruntime"
 
@@ -30,12 +30,13 @@ class ONNXRuntimeBackend:
         self._runtime = _runtime()
         self.precision = precision
         self.device = "CPU"
+        self.tile_lr = None
 
     @staticmethod
     def precisions() -> tuple[str, ...]:
-        """FP32 alone: its BF16 kernels on CPUs are few."""
+        """FP32 and INT8: its BF16 kernels on CPUs are few, and FP16 graphs it computes in FP32."""
         _runtime()
-        return ("fp32",)
+        return ("fp32", "int8")
 
     def compile(self, graph: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Session:
         """See `hsi_edge.backends.Backend`."""

@@ -1,4 +1,4 @@
-"""OpenVINO: the default on a CPU. BF16 where the CPU has it, static shapes, one request."""
+"""OpenVINO: the default on a CPU. BF16 and INT8 where the CPU has them, static shapes, one request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from hsi_edge.backends import Float, Session
 from hsi_edge.errors import EngineLoadError, require
 
-_PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
+"""What OpenVINO calls each precision that a CPU may have."""
 
 
 class OpenVINOSession:
@@ -35,22 +36,29 @@ class OpenVINOBackend:
         self._core = _core()
         self.precision = precision
         self.device = str(self._core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
+        self.tile_lr = None
 
     @staticmethod
     def precisions() -> tuple[str, ...]:
         """What this CPU computes natively; OpenVINO would emulate the rest."""
         capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return ("fp32", "bf16") if "BF16" in capabilities else ("fp32",)
+        return tuple(precision for precision, name in _CAPABILITIES.items() if name in capabilities)
 
     def compile(self, graph: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Session:
         """See `hsi_edge.backends.Backend`."""
-        options = {"INFERENCE_PRECISION_HINT": _PRECISION_HINTS[self.precision], "PERFORMANCE_HINT": "LATENCY"}
+        options = {"INFERENCE_PRECISION_HINT": self._float_type(), "PERFORMANCE_HINT": "LATENCY"}
         try:
             model = self._core.read_model(io.BytesIO(graph))
             model.reshape({name: list(shape) for name, shape in shapes.items()})
             return OpenVINOSession(self._core.compile_model(model, "CPU", options))
         except RuntimeError as err:
             raise EngineLoadError(f"OpenVINO cannot compile the graph for {dict(shapes)}: {err}") from err
+
+    def _float_type(self) -> str:
+        """Of what is not INT8: the layers beside the quantised ones gain from BF16 as a whole graph does."""
+        if self.precision == "int8":
+            return "bf16" if "bf16" in self.precisions() else "f32"
+        return {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[self.precision]
 
     def close(self) -> None:
         """See `hsi_edge.backends.Backend`."""

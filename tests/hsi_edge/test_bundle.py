@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsi_edge.bundle import Bundle, write_bundle
-from hsi_edge.errors import ManifestError, OutputError
+from hsi_edge.bundle import Bundle, update_bundle, write_bundle
+from hsi_edge.errors import InputError, ManifestError, OutputError
 from hsi_edge.manifest import MAX_BUNDLE_BYTES, MAX_MANIFEST_BYTES, Bands, Graph, Input, Manifest, Msi, Tiling
 
 MANIFEST = Manifest(
@@ -421,7 +421,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 KILLED = """
 import os, sys
 from hsi_edge import bundle
-from hsi_edge.bundle import Bundle, write_bundle
+from hsi_edge.bundle import Bundle, update_bundle, write_bundle
 
 path, source = sys.argv[1:]
 model = Bundle.open(source)
@@ -454,3 +454,29 @@ def test_a_killed_write_leaves_the_old_bundle_or_none(tmp_path, name, old):
         assert Bundle.open(tmp_path / name).fingerprint == source.fingerprint
     else:
         assert not (tmp_path / name).exists()
+
+
+def test_an_updated_bundle_keeps_its_engines_reports_and_other_files(folder):
+    for name in ("engines/rtx/plan", "report/bench.md", "signature"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"made later")
+    updated = update_bundle(folder, replace(MANIFEST, advice="faster"), {"fp16.onnx": b"halved"})
+    assert updated.manifest.advice == "faster"
+    assert updated.read_bytes("fp16.onnx") == b"halved"
+    assert updated.read_bytes("fp32.onnx") == FILES["fp32.onnx"]
+    assert (folder / "engines/rtx/plan").read_bytes() == (folder / "report/bench.md").read_bytes() == b"made later"
+    # It signed the manifest before.
+    assert not (folder / "signature").exists()
+
+
+def test_an_update_that_does_not_fit_leaves_the_bundle_as_it_was(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ManifestError):
+        update_bundle(folder, replace(MANIFEST, golden="missing.npz"), {})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_zip_file_is_not_updated_in_place(archive):
+    with pytest.raises(InputError, match="toy.zip is a file; unpack it to a folder"):
+        update_bundle(archive, MANIFEST, {})

@@ -55,7 +55,7 @@ def test_own_and_given_statistics_give_the_networks_output(network, rng):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_measured_statistics_are_the_callers_own(bundle, backend, rng):
-    network = Network(bundle, open_backend(backend, None, bf16_allowed=False))
+    network = Network(bundle, open_backend(backend, None))
     first = network.measure(images(rng))
     kept = first.copy()
     network.measure(images(rng))
@@ -95,7 +95,7 @@ def test_the_graph_of_another_network_is_refused(tmp_path, rng, backend, wrong):
     manifest = fusion_manifest(2)
     files = {"fp32.onnx": model.SerializeToString(), "fp32-given.onnx": graph("given")}
     bundle = write_bundle(tmp_path / "b", manifest, {**files, "golden.npz": golden_npz(manifest)})
-    network = Network(bundle, open_backend(backend, None, bf16_allowed=False))
+    network = Network(bundle, open_backend(backend, None))
     with pytest.raises(EngineLoadError, match=r"tiny-x2|base"):
         network.measure(images(rng))
 
@@ -104,7 +104,7 @@ def test_a_graph_for_other_bands_is_refused(tmp_path, rng):
     manifest = plain_manifest(2)
     for backend in BACKENDS:
         bundle = write_tiny_bundle(tmp_path / backend, manifest)
-        network = Network(bundle, open_backend(backend, None, bf16_allowed=False))
+        network = Network(bundle, open_backend(backend, None))
         with pytest.raises(EngineLoadError):
             network.refine(images(rng, 8, 8) | {"base": rng.random((BANDS + 1, 8, 8), np.float32)}, None)
 

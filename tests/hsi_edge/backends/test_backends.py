@@ -15,7 +15,7 @@ from tests.tiny_bundles import BANDS, MSI_BANDS, STATISTICS_SIZE, graph, refine
 
 @pytest.fixture(scope="module", params=list(BACKENDS))
 def backend(request):
-    opened = open_backend(request.param, "fp32", bf16_allowed=False)
+    opened = open_backend(request.param, "fp32")
     yield opened
     opened.close()
 
@@ -86,11 +86,11 @@ def test_a_damaged_graph_is_an_engine_load_error(backend, rng, damaged):
 def test_a_missing_package_names_itself_and_the_way_out(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingPackageError, match=f"the {name} backend needs the package '{name}'.*pip install"):
-        open_backend(name, None, bf16_allowed=False)
+        open_backend(name, None)
 
 
 def test_the_default_is_openvino_in_fp32_unless_the_gate_allows_more():
-    opened = open_backend(None, None, bf16_allowed=False)
+    opened = open_backend(None, None)
     assert (opened.name, opened.precision) == ("openvino", "fp32")
 
 
@@ -100,33 +100,38 @@ def test_the_default_is_openvino_in_fp32_unless_the_gate_allows_more():
 )
 def test_bf16_is_chosen_where_it_is_native_and_allowed(monkeypatch, native, allowed, precision):
     monkeypatch.setattr(OpenVINOBackend, "precisions", staticmethod(lambda: native))
-    assert open_backend("openvino", None, bf16_allowed=allowed).precision == precision
+    wide = ("fp32", "bf16") if allowed else ("fp32",)
+    assert open_backend("openvino", None, wide).precision == precision
 
 
 def test_bf16_that_the_gate_refuses_is_refused(monkeypatch):
     monkeypatch.setattr(OpenVINOBackend, "precisions", staticmethod(lambda: ("fp32", "bf16")))
     with pytest.raises(InputError, match="'bf16' is not allowed: this model did not pass its accuracy gate in BF16"):
-        open_backend("openvino", "bf16", bf16_allowed=False)
+        open_backend("openvino", "bf16")
 
 
 @pytest.mark.parametrize(
     ("name", "precision", "message"),
     [
-        ("tensorflow", None, "there is no backend 'tensorflow'; choose one of openvino, onnxruntime"),
+        (
+            "tensorflow",
+            None,
+            "there is no backend 'tensorflow'; choose one of openvino, onnxruntime, tensorrt, tensorrt-rtx",
+        ),
         ("openvino", "fp8", "the backend openvino on this device computes in fp32.*, not in 'fp8'"),
-        ("onnxruntime", "bf16", "the backend onnxruntime on this device computes in fp32, not in 'bf16'"),
+        ("onnxruntime", "bf16", "the backend onnxruntime on this device computes in fp32, int8, not in 'bf16'"),
     ],
 )
 def test_unknown_names_are_refused_with_the_known_ones(name, precision, message):
     with pytest.raises(InputError, match=message):
-        open_backend(name, precision, bf16_allowed=True)
+        open_backend(name, precision, ("fp32", "bf16"))
 
 
 @pytest.mark.skipif("bf16" not in OpenVINOBackend.precisions(), reason="this CPU has no BF16 matrix units")
 def test_bf16_is_close_to_fp32_and_not_the_same(rng):
     inputs = images(rng, 32, 32)
     fp32, bf16 = (
-        open_backend("openvino", precision, bf16_allowed=True)
+        open_backend("openvino", precision, ("fp32", "bf16"))
         .compile(graph("plain"), shapes(inputs))
         .run(inputs)["hr_hsi"]
         .copy()
