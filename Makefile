@@ -52,7 +52,7 @@ $(DEMO)/installed: pyproject.toml
 	$(call install,$(DEMO),-e '.[opencv]')
 
 $(TEST)/installed: pyproject.toml
-	$(call install,$(TEST),--group test -e '.[all]')
+	$(call install,$(TEST),--group test -e '.[all,rtx]')
 
 clean:
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -14,7 +14,7 @@ from hsi_edge.bundle_store import MANIFEST
 from hsi_edge.catalogue import describe_bundles, holds_bundles
 from hsi_edge.cube import Cube, Georeference
 from hsi_edge.io import read
-from hsi_edge.manifest import Manifest
+from hsi_edge.manifest import Calibration, Manifest
 from hsi_edge.plain_text import Line, columns, labelled
 
 
@@ -97,10 +97,18 @@ def _msi_text(manifest: Manifest) -> str:
 def _precision_text(manifest: Manifest) -> str:
     if not manifest.graphs:
         return "fp32 (a model without a graph)"
-    graphs = f"{', '.join(manifest.graphs)} graphs"
-    loss_db = manifest.precision.bf16_psnr_loss_db
-    loss = "" if loss_db is None else f" (loses {max(loss_db, 0):g} dB)"
+    graphs = ", ".join(["fp32", *(_narrow_text(*entry) for entry in manifest.calibration.items())])
+    loss = _loss_text(manifest.precision.bf16_psnr_loss_db)
     return f"{graphs}; bf16 arithmetic is {'allowed' if manifest.precision.bf16 else 'not allowed'}{loss}"
+
+
+def _narrow_text(precision: str, calibration: Calibration) -> str:
+    wider = len(calibration.float_layers)
+    return f"{precision}{_loss_text(calibration.psnr_loss_db)}" + (f" with {wider} layers wider" if wider else "")
+
+
+def _loss_text(loss_db: float | None) -> str:
+    return "" if loss_db is None else f" (loses {max(loss_db, 0):.2g} dB)"
 
 
 def _cube_lines(cube: Cube) -> Iterator[Line]:

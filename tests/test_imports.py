@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = (
     *("torch", "lightning", "onnx", "tensorrt", "openvino", "onnxruntime"),
     *("cv2", "scipy", "rasterio", "h5py", "zarr", "spectral", "matplotlib"),
+    *("tensorrt_rtx_bindings", "cuda", "pycuda", "pynvml", "jtop", "model_signing", "sigstore", "cryptography"),
 )
 
 IMPORT_EVERYTHING = """

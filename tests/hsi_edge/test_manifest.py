@@ -419,3 +419,41 @@ def test_another_quantity_is_refused(model):
 
 def test_a_model_for_any_bands_takes_any_sensor_of_its_quantities():
     check_sensor(regression(), n_bands=224, wavelengths_nm=np.linspace(2500, 400, 224), quantity="radiance")
+
+
+def narrower(**changes: object) -> dict:
+    """A manifest with an INT8 graph."""
+    plain = plain_manifest()
+    plain["graphs"]["int8"] = {"whole": "int8.onnx", "given": "int8-given.onnx"}
+    for name in ("int8.onnx", "int8-given.onnx"):
+        plain["files"][name] = {"sha256": SHA, "size_bytes": 1}
+    entry = {"method": "entropy", "tiles": 8, "tiles_sha256": SHA, "held_out": 4, "psnr_db": 48.5}
+    plain["calibration"] = {"int8": {**entry, "psnr_loss_db": 0.1, "worst_band_rmse": 0.004, **changes}}
+    return plain
+
+
+def test_a_narrower_graph_says_how_it_was_made_and_what_it_loses():
+    manifest = parse(narrower(float_layers=["tail"]))
+    assert manifest.calibration["int8"].float_layers == ("tail",)
+    assert manifest.calibration["int8"].sam_change_percent is None
+    assert parse_manifest(dump_manifest(manifest)) == manifest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "guess"}, "calibration.int8.method is 'guess'; wanted"),
+        ({"tiles": 0}, "calibration.tiles is 0; wanted 1 or more"),
+        ({"tiles_sha256": "abc"}, "calibration.tiles_sha256 is 'abc'; wanted 64 lower-case hexadecimal digits"),
+    ],
+)
+def test_a_calibration_that_does_not_fit_is_refused(changes, message):
+    with pytest.raises(ManifestError, match=message):
+        parse(narrower(**changes))
+
+
+def test_a_narrower_graph_without_its_calibration_is_refused():
+    plain = narrower()
+    plain["calibration"] = {}
+    with pytest.raises(ManifestError, match=r"calibration is \[\]; wanted an entry for each graph beside fp32"):
+        parse(plain)
