@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from engines.verdicts import Target
+from hsi_edge.backends import ENGINE_BACKENDS, graph_precision
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import InputError
 from hsi_edge.machine import cpu_features
@@ -22,9 +23,17 @@ from hsi_edge.manifest import Manifest
 ROOT = Path(__file__).parents[1]
 SIDE = 512
 """Of the frame that all rows compute, in HR pixels."""
-TORCH, ORT = "torch eager, whole frame, FP32", "HSIEngine, onnxruntime, FP32"
-ENGINE = {"fp32": "HSIEngine, FP32", "bf16": "HSIEngine, BF16"}
-BARE = {"fp32": "bare OpenVINO, same inferences, FP32", "bf16": "bare OpenVINO, same inferences, BF16"}
+TORCH, COMPILED = "torch eager, whole frame, FP32", "torch.compile, whole frame, FP32"
+PRECISIONS = ("fp32", "bf16", "int8")
+ENGINE = {precision: f"HSIEngine, {precision.upper()}" for precision in PRECISIONS}
+BARE = {precision: f"bare OpenVINO, same inferences, {precision.upper()}" for precision in PRECISIONS}
+OTHERS = (
+    *(("onnxruntime", precision) for precision in ("fp32", "int8")),
+    *((backend, precision) for backend in ENGINE_BACKENDS for precision in ("fp32", "fp16", "int8")),
+)
+"""Backends and precisions beside those of the default backend."""
+ORT_CUDA = "bare ONNX Runtime on CUDA, whole frame, FP32"
+LEAST_INT8_GAIN = 1.2
 _IMPORT = "import time; t = time.perf_counter_ns(); import hsi_edge; print((time.perf_counter_ns() - t) / 1e9)"
 
 
@@ -37,10 +46,12 @@ class Row:
         seconds: The median of every round's process.
         peak_bytes: The most that a round's process held, per round.
         growth_bytes: The same, less what it held with imports and inputs made.
+        loss_db: PSNR that its precision loses to FP32, as the bundle's gate measured it; None where that is not known.
         note: Why it has no numbers; or what the engine chose.
     """
 
     name: str
+    loss_db: float | None = None
     seconds: list[float] = field(default_factory=list)
     peak_bytes: list[int] = field(default_factory=list)
     growth_bytes: list[int] = field(default_factory=list)
@@ -123,7 +134,7 @@ def run_bench(bundle: Path, *, quick: bool, say: Callable[[str], None]) -> Bench
         targets = list(_starts(processes, path, first))
         pairs = _against_bare(processes, path, repeats=3 if quick else 9)
         rows = _frame_rows(processes, path, manifest, pairs, rounds=1 if quick else 3)
-        targets = [*_speed(rows), *_overheads(pairs), *targets]
+        targets = [*_speed(rows), _int8_gain(rows), *_overheads(pairs), *targets]
         regression = bundle.resolve().with_name(f"regression-x{manifest.ratio}")
         for large in (str(regression),) if quick else (str(regression), path):
             targets += _large(processes, large)
@@ -134,20 +145,39 @@ def _frame_rows(
     processes: _Processes, path: str, manifest: Manifest, pairs: dict[str, dict[str, Any]], rounds: int
 ) -> dict[str, Row]:
     """Every row in every round, so that a change of the machine's speed meets all of them."""
-    rows = {name: Row(name) for name in (TORCH, ENGINE["fp32"], BARE["fp32"], ENGINE["bf16"], BARE["bf16"], ORT)}
+    rows = {name: Row(name) for name in (TORCH, COMPILED)}
+    for precision in PRECISIONS:
+        loss_db = _loss_db(manifest, precision)
+        rows |= {name: Row(name, loss_db) for name in (ENGINE[precision], BARE[precision])}
+    rows |= {_other(*other): Row(_other(*other), _loss_db(manifest, other[1])) for other in OTHERS}
+    rows[ORT_CUDA] = Row(ORT_CUDA)
     eager = ["-m", "export", "eager", "--bands", str(manifest.n_bands), "--msi-bands", str(manifest.msi.bands)]
     eager += ["--side", str(SIDE), "--repeats", "1"]
     frame = {"bundle": path, "side": SIDE, "repeats": 3}
     for _ in range(rounds):
         rows[TORCH].add(processes.run(TORCH, eager))
-        for precision in ENGINE:
+        rows[COMPILED].add(processes.run(COMPILED, [*eager, "--compiled"]))
+        for precision in PRECISIONS:
             name = ENGINE[precision]
             arguments = {**frame, "backend": "openvino", "precision": precision}
             rows[name].add(processes.job(name, "run_engine", arguments))
             rows[BARE[precision]].add(_bare(processes, path, precision, pairs[precision]))
-        arguments = {**frame, "backend": "onnxruntime", "precision": "fp32"}
-        rows[ORT].add(processes.job(ORT, "run_engine", arguments))
+        for backend, precision in OTHERS:
+            name, arguments = _other(backend, precision), {**frame, "backend": backend, "precision": precision}
+            rows[name].add(processes.job(name, "run_engine", arguments))
+        rows[ORT_CUDA].add(processes.job(ORT_CUDA, "run_onnxruntime_cuda", frame))
     return rows
+
+
+def _other(backend: str, precision: str) -> str:
+    return f"HSIEngine, {backend}, {precision.upper()}"
+
+
+def _loss_db(manifest: Manifest, precision: str) -> float | None:
+    if precision == "bf16":
+        return manifest.precision.bf16_psnr_loss_db
+    calibration = manifest.calibration.get(graph_precision(precision))
+    return 0.0 if precision == "fp32" else None if calibration is None else calibration.psnr_loss_db
 
 
 def _bare(processes: _Processes, path: str, precision: str, pair: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +189,7 @@ def _bare(processes: _Processes, path: str, precision: str, pair: dict[str, Any]
 
 def _against_bare(processes: _Processes, path: str, repeats: int) -> dict[str, dict[str, Any]]:
     pairs = {}
-    for precision in ENGINE:
+    for precision in PRECISIONS:
         title = f"engine and bare OpenVINO turn by turn, {precision.upper()}"
         arguments = {"bundle": path, "side": SIDE, "precision": precision, "repeats": repeats}
         pairs[precision] = processes.job(title, "compare_with_bare", arguments)
@@ -191,6 +221,12 @@ def _speed(rows: dict[str, Row]) -> Iterator[Target]:
         ):
             share = _ratio(ours, theirs)
             yield Target(f"{words}: peak memory of torch's, {what}", share, "x", at_most=1 / 6, note=_why(torch, row))
+
+
+def _int8_gain(rows: dict[str, Row]) -> Target:
+    int8, bf16 = rows[ENGINE["int8"]], rows[ENGINE["bf16"]]
+    name = "INT8 beside BF16: times faster than BF16"
+    return Target(name, _ratio(bf16.seconds, int8.seconds), "x", at_least=LEAST_INT8_GAIN, note=_why(int8, bf16))
 
 
 def _overheads(pairs: dict[str, dict[str, Any]]) -> Iterator[Target]:

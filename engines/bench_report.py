@@ -17,7 +17,8 @@ are medians. Torch is timed with the base image given, the engine from the senso
 the most that the process held in memory; growth is that less what it held with its imports and inputs made (torch: and
 its weights). Bare OpenVINO makes the engine's own inferences, recorded, in a loop with nothing around them; how much
 slower the engine is was measured turn by turn within one process. Memory beyond the arrays of the large frame is the
-peak less what was held with the imports, the inputs and the output array made, before the bundle was opened."""
+peak less what was held with the imports, the inputs and the output array made, before the bundle was opened. What a
+precision loses against FP32 (PSNR) is what the bundle's accuracy gate measured on held-out scenes."""
 
 
 def bench_markdown(bench: Bench, machine: dict[str, str]) -> str:
@@ -28,18 +29,19 @@ def bench_markdown(bench: Bench, machine: dict[str, str]) -> str:
 
 def _rows_table(rows: Sequence[Row]) -> str:
     torch = next(row for row in rows if row.name == TORCH)
-    header = ["row", "note", "seconds", "torch / row", "peak [MiB]", "growth [MiB]", "growth / torch's"]
+    header = ["row", "note", "seconds", "torch / row", "peak [MiB]", "growth [MiB]", "growth / torch's", "loses [dB]"]
     return table(header, [_cells(row, torch) for row in rows], words=2)
 
 
 def _cells(row: Row, torch: Row) -> list[str]:
     if not row.seconds:
-        return [row.name, row.note, *[""] * 5]
+        return [row.name, row.note, *[""] * 6]
     seconds, growth = median(row.seconds), median(row.growth_bytes)
     faster = f"{median(torch.seconds) / seconds:.2f}" if torch.seconds else ""
     share = f"{growth / median(torch.growth_bytes):.3f}" if torch.seconds else ""
     mebibytes = [f"{value / 2**20:.0f}" for value in (median(row.peak_bytes), growth)]
-    return [row.name, row.note, f"{seconds:.3f}", faster, *mebibytes, share]
+    loss = "" if row.loss_db is None else f"{max(row.loss_db, 0):.3f}"
+    return [row.name, row.note, f"{seconds:.3f}", faster, *mebibytes, share, loss]
 
 
 def write_bench(folder: Path, bench: Bench, machine: dict[str, str]) -> None:

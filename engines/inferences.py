@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_edge import HSIEngine
-from hsi_edge.backends import BACKENDS, Float, Session
-from hsi_edge.backends.openvino import OpenVINOBackend
+from hsi_edge.backends import BACKENDS, Float, Session, graph_precision
+from hsi_edge.backends.openvino import OpenVINOBackend, float_type
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import require
 
@@ -96,12 +96,11 @@ def bare_loop(bundle: Bundle, inferences: Sequence[Inference], precision: str) -
 
 
 def _request(bundle: Bundle, inference: Inference, precision: str) -> Any:
-    graph = bundle.manifest.graphs["fp32"]
+    graph = bundle.manifest.graphs[graph_precision(precision)]
     name = graph.given if inference.given else graph.whole
     assert name is not None
     core = require("openvino", feature="the benchmark", extra="all").Core()
     model = core.read_model(io.BytesIO(bundle.read_bytes(name)))
     model.reshape({name: list(shape) for name, shape in inference.shapes})
-    hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-    options = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+    options = {"INFERENCE_PRECISION_HINT": float_type(precision), "PERFORMANCE_HINT": "LATENCY"}
     return core.compile_model(model, "CPU", options).create_infer_request()

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from engines.inferences import Inference, bare_loop, recorded_inferences
 from hsi_edge import HSIEngine
+from hsi_edge.backends import BACKENDS
 from hsi_edge.bundle import Bundle
-from hsi_edge.errors import HSIEdgeError, require
+from hsi_edge.errors import HSIEdgeError, InputError, require
+from hsi_edge.inputs import check_inputs
 from hsi_edge.machine import peak_resident_bytes, resident_bytes
 from hsi_edge.manifest import Manifest
+from hsi_edge.preparation import prepare_frame
 
 Result = dict[str, Any]
 SMALL_SIDE, LARGE_SIDE = 1024, 4096
@@ -54,6 +57,22 @@ def run_bare(bundle: str, inferences: list[Any], precision: str, repeats: int) -
     loop = bare_loop(Bundle.open(bundle), [Inference.from_plain(plain) for plain in inferences], precision)
     loop()
     return {"seconds": _timed(loop, repeats), **_memory(before)}
+
+
+def run_onnxruntime_cuda(bundle: str, side: int, repeats: int) -> Result:
+    """Time ONNX Runtime on a GPU, copies included, on a whole frame's images."""
+    runtime = require("onnxruntime", feature="the benchmark", extra="all")
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        raise InputError("this onnxruntime has no CUDA provider (package onnxruntime-gpu)")
+    opened = Bundle.open(bundle)
+    manifest = opened.manifest
+    frame = prepare_frame(manifest, check_inputs(manifest, *synthetic_pair(manifest, side), resample=False))
+    inputs = {name: image[None] for name, image in frame.window(frame.grid).images.items()}
+    graph = opened.read_bytes(manifest.graphs["fp32"].whole)
+    before = resident_bytes()
+    session = runtime.InferenceSession(graph, providers=["CUDAExecutionProvider"])
+    session.run(None, inputs)
+    return {"seconds": _timed(lambda: session.run(None, inputs), repeats), **_memory(before)}
 
 
 def compare_with_bare(bundle: str, side: int, precision: str, repeats: int) -> Result:
@@ -107,7 +126,7 @@ def synthetic_pair(manifest: Manifest, side: int) -> tuple[NDArray[np.float32], 
 
 def _import_backend(manifest: Manifest, backend: str) -> None:
     # The package's own size is no part of what a frame takes.
-    if manifest.graphs:
+    if manifest.graphs and backend in BACKENDS:
         require(backend, feature="the benchmark", extra="all")
 
 
@@ -138,7 +157,7 @@ def _memory(before: int) -> Result:
 
 
 JOBS: dict[str, Callable[..., Result]] = {
-    job.__name__: job for job in (open_bundle, run_engine, run_bare, compare_with_bare, run_large)
+    job.__name__: job for job in (open_bundle, run_engine, run_bare, run_onnxruntime_cuda, compare_with_bare, run_large)
 }
 
 

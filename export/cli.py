@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     eager.add_argument("--msi-bands", type=int, default=3, help="(%(default)s)")
     eager.add_argument("--side", type=int, default=512, help="of the frame, in HR pixels (%(default)s)")
     eager.add_argument("--repeats", type=int, default=3, help="timed passes (%(default)s)")
+    eager.add_argument("--compiled", action="store_true", help="through torch.compile")
     eager.set_defaults(run=_eager)
     return parser
 
@@ -181,5 +182,7 @@ def _counts(_arguments: argparse.Namespace) -> None:
 def _eager(arguments: argparse.Namespace) -> None:
     from export.eager import run_eager
 
-    run = run_eager(arguments.bands, arguments.msi_bands, arguments.side, arguments.repeats)
+    run = run_eager(
+        arguments.bands, arguments.msi_bands, arguments.side, arguments.repeats, compiled=arguments.compiled
+    )
     print(json.dumps(dataclasses.asdict(run)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,10 +30,15 @@ class EagerRun:
 
 
 @torch.inference_mode()
-def run_eager(bands: int, msi_bands: int, side: int, repeats: int) -> EagerRun:
-    """Run PZRes-Net with random weights on a `side` x `side` frame in FP32, once to warm up and `repeats` times."""
+def run_eager(bands: int, msi_bands: int, side: int, repeats: int, *, compiled: bool = False) -> EagerRun:
+    """Run PZRes-Net with random weights on a `side` x `side` frame in FP32, once to warm up and `repeats` times.
+
+    With `compiled`, through `torch.compile`; what that takes itself falls into the warm-up.
+    """
     torch.manual_seed(0)
-    network = PZResNet(bands, msi_bands).eval()
+    network: Callable[..., object] = PZResNet(bands, msi_bands).eval()
+    if compiled:
+        network = torch.compile(network)
     base, msi = torch.rand(1, bands, side, side), torch.rand(1, msi_bands, side, side)
     before = resident_bytes()
     seconds = []

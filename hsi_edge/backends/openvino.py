@@ -46,7 +46,7 @@ class OpenVINOBackend:
 
     def compile(self, graph: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Session:
         """See `hsi_edge.backends.Backend`."""
-        options = {"INFERENCE_PRECISION_HINT": self._float_type(), "PERFORMANCE_HINT": "LATENCY"}
+        options = {"INFERENCE_PRECISION_HINT": float_type(self.precision), "PERFORMANCE_HINT": "LATENCY"}
         try:
             model = self._core.read_model(io.BytesIO(graph))
             model.reshape({name: list(shape) for name, shape in shapes.items()})
@@ -54,15 +54,19 @@ class OpenVINOBackend:
         except RuntimeError as err:
             raise EngineLoadError(f"OpenVINO cannot compile the graph for {dict(shapes)}: {err}") from err
 
-    def _float_type(self) -> str:
-        """Of what is not INT8: the layers beside the quantised ones gain from BF16 as a whole graph does."""
-        if self.precision == "int8":
-            return "bf16" if "bf16" in self.precisions() else "f32"
-        return {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[self.precision]
-
     def close(self) -> None:
         """See `hsi_edge.backends.Backend`."""
         del self._core
+
+
+def float_type(precision: str) -> str:
+    """What OpenVINO calls the type of all that is not INT8.
+
+    Beside quantised layers that is BF16 where the CPU has it: they gain from it as a whole graph does.
+    """
+    if precision == "int8":
+        return "bf16" if "bf16" in OpenVINOBackend.precisions() else "f32"
+    return {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[precision]
 
 
 def _core() -> Any:

@@ -26,7 +26,7 @@ def _same_backends_after(monkeypatch):
 
 
 def row(name, seconds, growth_mib):
-    return Row(name, [seconds], [(growth_mib + 100) * MIB], [growth_mib * MIB])
+    return Row(name, None, [seconds], [(growth_mib + 100) * MIB], [growth_mib * MIB])
 
 
 def test_recorded_inferences_are_one_pass_for_the_statistics_and_then_the_tiles(bundle):
@@ -91,6 +91,18 @@ def test_speed_targets_compare_the_engine_with_torch():
     assert (bf16.verdict, bf16.note) == ("not measured", "no BF16")
 
 
+def test_int8_must_gain_a_fifth_over_bf16_and_says_what_its_precision_loses():
+    int8 = Row(ENGINE["int8"], 0.0731, [1.0], [MIB], [MIB])
+    target = bench._int8_gain({ENGINE["int8"]: int8, ENGINE["bf16"]: row("bf16", 1.1, 1)})
+    assert (target.measured, target.verdict) == (pytest.approx(1.1), "MISS")
+    assert "| 0.073 |" in " ".join(bench_markdown(Bench((row(TORCH, 8.0, 1600), int8), (), {}), {}).split())
+
+
+def test_without_cuda_the_gpu_row_of_onnx_runtime_says_so(bundle):
+    with pytest.raises(InputError, match="this onnxruntime has no CUDA provider"):
+        jobs.run_onnxruntime_cuda(str(bundle), 64, 1)
+
+
 def test_overhead_is_the_median_of_turns_in_percent():
     pairs = {"fp32": {"seconds": {"engine": [1.0, 2.1, 9.0], "bare": [1.0, 2.0, 3.0], "tiles": [0.5, 1.0, 1.5]}}}
     same, tiles = bench._overheads(pairs)
@@ -108,7 +120,7 @@ def test_report_names_each_row_and_why_one_has_no_numbers(tmp_path):
     rows = (row(TORCH, 8.0, 1600), row(ENGINE["fp32"], 1.6, 200), Row(ENGINE["bf16"], note="no BF16 here"))
     measured = Bench(rows, (Target("speed", 5.0, "x", at_least=4.0),), {"first": [{"seconds": [1.0]}]})
     text = bench_markdown(measured, {"cpu": "one"})
-    assert "5.00 |        300 |          200 |            0.125 |" in text
+    assert "5.00 |        300 |          200 |            0.125 |            |" in text
     assert "no BF16 here" in text
     write_bench(tmp_path, measured, {"cpu": "one"})
     assert json.loads((tmp_path / "bench.json").read_text())["targets"][0]["verdict"] == "pass"
