@@ -6,7 +6,7 @@ fp32.onnx ...    the graphs
 golden.npz       a small input pair and its FP32 output
 engines/         engines built for a device; each is checked by its own facts when it is opened, so none is listed
 report/          what tools measured; not listed either
-signature        a signature over the manifest, and so over all listed files; its check belongs before parsing
+signature        over all of these but report/; verified before anything is parsed, where a key is trusted
 ```
 """
 
@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_edge.bundle_store import MANIFEST, Store, check_entry, store_at
-from hsi_edge.errors import InputError, ManifestError, OutputError
+from hsi_edge.errors import InputError, ManifestError, OutputError, SignatureError
 from hsi_edge.io.atomic import atomic_path
 from hsi_edge.manifest import MAX_MANIFEST_BYTES, OPEN_FOLDERS, File, Manifest, dump_manifest, parse_manifest
+from hsi_edge.signing import SIGNATURE, verify_if_trusted
 
-SIGNATURE = "signature"
 MAX_GOLDEN_BYTES = 256 << 20
 _CHUNK_BYTES = 1 << 20
 # A zip file's bytes then follow from its files alone.
@@ -47,29 +47,27 @@ class Bundle:
         manifest: What the model is.
         fingerprint: SHA-256 of the manifest's bytes. It covers every listed file, so it names the model exactly.
         store: Where the files lie.
+        covered: The SHA-256 of every file that the signature covers, by name, engines included; None where no key is
+            trusted (`hsi_edge.signing`).
     """
 
     manifest: Manifest
     fingerprint: str
     store: Store
+    covered: Mapping[str, str] | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
         """Open a bundle's folder or `.zip` file and check every file in it.
 
+        Where a key is trusted, the signature comes first: nothing of a bundle that is not verified is parsed.
+
         Raises:
+            SignatureError: A key is trusted, and the bundle is not signed with it, or was altered.
             ManifestError: There is no bundle, its manifest is wrong, or a file is missing, damaged, too large, not
                 listed or outside the bundle.
         """
-        with _damage_named(Path(path)):
-            store = store_at(Path(path))
-            text = _manifest_bytes(store)
-            manifest = parse_manifest(text, f"{path}/{MANIFEST}")
-            _check_listing(store, manifest)
-            for name, file in manifest.files.items():
-                for _ in _checked_chunks(store, name, file):
-                    pass
-        return cls(manifest=manifest, fingerprint=hashlib.sha256(text).hexdigest(), store=store)
+        return _opened(Path(path), verify_if_trusted(Path(path)))
 
     @property
     def path(self) -> Path:
@@ -105,6 +103,21 @@ class Bundle:
         return arrays
 
 
+def _opened(path: Path, covered: Mapping[str, str] | None) -> Bundle:
+    with _damage_named(path):
+        store = store_at(path)
+        text = _manifest_bytes(store)
+        fingerprint = hashlib.sha256(text).hexdigest()
+        if covered is not None and covered.get(MANIFEST) != fingerprint:
+            raise SignatureError(f"{path}/{MANIFEST} was changed while the bundle was opened; open it again")
+        manifest = parse_manifest(text, f"{path}/{MANIFEST}")
+        _check_listing(store, manifest)
+        for name, file in manifest.files.items():
+            for _ in _checked_chunks(store, name, file):
+                pass
+    return Bundle(manifest=manifest, fingerprint=fingerprint, store=store, covered=covered)
+
+
 def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle and open it; a `.zip` file if the path ends so, else a folder.
 
@@ -128,8 +141,8 @@ def write_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes
             _write_zip(partial, contents)
         else:
             _write_folder(partial, contents)
-        Bundle.open(partial)
-    return Bundle.open(path)
+        _opened(partial, None)
+    return _opened(path, None)
 
 
 def update_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
@@ -159,8 +172,8 @@ def update_bundle(path: str | Path, manifest: Manifest, files: Mapping[str, byte
         for name in OPEN_FOLDERS:
             if (path / name).is_dir():
                 shutil.copytree(path / name, partial / name)
-        Bundle.open(partial)
-    return Bundle.open(path)
+        _opened(partial, None)
+    return _opened(path, None)
 
 
 def _with_manifest(manifest: Manifest, files: Mapping[str, bytes]) -> dict[str, bytes]:

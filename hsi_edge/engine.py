@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
 from hsi_edge.run_report import RunReport
 from hsi_edge.statistics import SAMPLE_PX, images_to_measure
+from hsi_edge.tile_loop import Progress, run_tiles
 from hsi_edge.tiling.geometry import Tile, plan_tiles
 from hsi_edge.tiling.size import fastest_tile
 
@@ -33,8 +34,6 @@ DEFAULT_MEMORY_MB = 128
 """Budget for what a run needs beyond its inputs and its output."""
 GRAPHLESS_TILE_PX = 256
 """HR side of a window where no network runs: large enough for the matrix product, small enough for the cache."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -197,40 +196,11 @@ class HSIEngine:
             statistics = self._measured(frame)
         statistics_ms = _ms_since(start)
         start = time.perf_counter()
-        correction = self._run_tiles(frame, tiles, statistics if tiled else None, result, progress)
+        correction = run_tiles(frame, tiles, self._network, statistics if tiled else None, result, progress)
         timings = {"prepare": prepared.milliseconds, "statistics": statistics_ms, "tiles": _ms_since(start)}
         found = frame.findings(correction)
         self._report = self._reported(given, frame, found, tiles, timings, self._mode if tiled else None)
         return result if given.lr_cube is None else _cube_like(given.lr_cube, result, frame, self.manifest.ratio)
-
-    def _run_tiles(
-        self,
-        frame: Frame,
-        tiles: tuple[Tile, ...],
-        statistics: Float | None,
-        result: NDArray[Any],
-        progress: Progress | None,
-    ) -> float | None:
-        """Run every tile and write its core; the next tile's inputs are made while the present one is computed.
-
-        Returns:
-            How far the output had to be corrected to agree with the LR-HSI, if the frame asks for that.
-        """
-        consistency = frame.consistency()
-        with ThreadPoolExecutor(1, thread_name_prefix="hsi-edge-tile") as pool:
-            ahead = pool.submit(frame.window, tiles[0].read)
-            for done, tile in enumerate(tiles, 1):
-                window = ahead.result()
-                if done < len(tiles):
-                    ahead = pool.submit(frame.window, tiles[done].read)
-                images = window.images
-                output = images["base"] if self._network is None else self._network.refine(images, statistics)
-                _write_core(frame, tile, output, window.valid, result)
-                if consistency is not None:
-                    consistency.add(tile, output)
-                if progress is not None:
-                    progress(done, len(tiles))
-        return None if consistency is None else consistency.correct(result, frame.scale)
 
     def _takes_statistics(self, tiles: tuple[Tile, ...]) -> bool:
         """Whether the tiles must be told the frame's statistics; one tile is the frame and measures its own."""
@@ -312,20 +282,6 @@ class HSIEngine:
         if self.manifest.statistics is not None:
             pixels += min(pixels, SAMPLE_PX**2)
         return pixels * self.manifest.tiling.bytes_per_px + 2 * STRIP_BYTES + copies * given.lr_hsi.nbytes
-
-
-def _write_core(frame: Frame, tile: Tile, output: Float, valid: NDArray[np.bool_], result: NDArray[Any]) -> None:
-    """Write the core of a tile, as far as it lies in the frame."""
-    lr_core = tile.core.clipped(frame.lr_shape)
-    inner = lr_core.within(tile.read).scaled(frame.ratio).slices
-    core = result[lr_core.scaled(frame.ratio).slices]
-    # Row by row, as a row of all bands fits the cache: three times as fast as turning the whole core at once.
-    for line, row in zip(core, np.moveaxis(output[:, inner[0], inner[1]], 1, 0), strict=True):
-        line[:] = frame.bands_from(row).T
-    if not valid[inner].all():
-        core[~valid[inner]] = np.nan
-    if frame.dead_bands.any():
-        core[:, :, frame.dead_bands] = np.nan
 
 
 def _check_holds(grid: tuple[int, int], tile: tuple[int, int]) -> None:

@@ -16,6 +16,7 @@ from hsi_edge.cube import Cube, Georeference
 from hsi_edge.io import read
 from hsi_edge.manifest import Calibration, Manifest
 from hsi_edge.plain_text import Line, columns, labelled
+from hsi_edge.signing import signature_text
 
 
 def describe(path: Path) -> str:
@@ -42,6 +43,7 @@ def _bundle_text(bundle: Bundle) -> str:
     parts.append(
         "files, each as the manifest lists it\n" + labelled(files) if files else "no files beside its manifest"
     )
+    parts.append(labelled([("signature", signature_text(bundle.path))]))
     return "\n".join(parts)
 
 
