@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, get_args
 
+from engines.targets import ARITHMETIC, chosen_targets, target_names
+from hsi_edge.bundle import Bundle
 from hsi_edge.errors import HSIEdgeError
 from hsi_edge.machine import machine_facts
+from hsi_edge.manifest import GraphPrecision
+from hsi_edge.signing import KEY_VARIABLE
 
 BUNDLE = Path("engines/bundles/pzres-vis31-x8")
 PACKAGES = ("numpy", "openvino", "onnxruntime", "torch")
@@ -40,7 +46,54 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--bundle", type=Path, default=BUNDLE, help="folder or .zip file (%(default)s)")
     for command in (bench, tiling):
         command.add_argument("-o", "--output", type=Path, help="folder for the results as Markdown, JSON and pictures")
+    targets = commands.add_parser("targets", help="the devices that are known, with figures and sources")
+    targets.set_defaults(run=_targets)
+    _add_build(commands)
+    _add_roofline(commands)
+    _add_signing(commands)
     return parser
+
+
+Commands = Any  # argparse has no public name for it
+
+
+def _add_build(commands: Commands) -> None:
+    build = commands.add_parser("build", help="make what targets need, as far as this machine can, and sign it")
+    build.add_argument("bundle", type=Path, help="folder or .zip file")
+    build.add_argument("--targets", nargs="+", required=True, metavar="NAME", help=f"all, {', '.join(target_names())}")
+    build.add_argument("--precision", nargs="+", choices=get_args(GraphPrecision), help="graphs (all that it has)")
+    build.add_argument("--frame", type=_frame, metavar="ROWSxCOLS", help="size of the frames to come, in LR pixels")
+    build.add_argument("--key", type=Path, help="private key to sign with (not signed)")
+    build.add_argument("-o", "--output", type=Path, help="folder or .zip file for the result (the bundle itself)")
+    build.set_defaults(run=_build)
+
+
+def _add_roofline(commands: Commands) -> None:
+    roofline = commands.add_parser("roofline", help="predict the frame time on devices that are not here")
+    roofline.add_argument("bundle", type=Path, help="folder or .zip file")
+    roofline.add_argument("--target", nargs="+", default=["all"], metavar="NAME", help="targets (%(default)s)")
+    roofline.add_argument("--frame", type=_frame, default=(512, 512), metavar="ROWSxCOLS", help="HR pixels (512x512)")
+    roofline.add_argument("--precision", nargs="+", choices=ARITHMETIC, help="of the layers (all that a target runs)")
+    roofline.add_argument("--measure", action="store_true", help="predict this CPU too, and run the engine beside it")
+    roofline.add_argument("-o", "--output", type=Path, help="folder for the results as Markdown and JSON")
+    roofline.set_defaults(run=_roofline)
+
+
+def _add_signing(commands: Commands) -> None:
+    keys = commands.add_parser("keys", help="make a key pair to sign bundles with")
+    keys.add_argument("folder", type=Path, help="for private.pem and public.pem")
+    keys.set_defaults(run=_keys)
+    sign = commands.add_parser("sign", help="sign a bundle, so that devices that trust the key take it")
+    sign.add_argument("bundle", type=Path, help="folder or .zip file")
+    sign.add_argument("--key", type=Path, required=True, help="private key, a PEM file")
+    sign.set_defaults(run=_sign)
+
+
+def _frame(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text.lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"wanted rows and columns such as 512x640, got {text!r}")
+    return int(found[1]), int(found[2])
 
 
 def _facts() -> dict[str, str]:
@@ -71,6 +124,50 @@ def _tiling(arguments: argparse.Namespace) -> None:
         write_tiling(arguments.output, checks, facts)
     for check in checks:
         check.require_exact()
+
+
+def _targets(_: argparse.Namespace) -> None:
+    from engines.targets_page import targets_page
+
+    print(targets_page(chosen_targets(["all"])))
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    from engines.build import Order, build_bundle, engines_markdown
+
+    targets = chosen_targets(arguments.targets)
+    order = Order(targets=targets, precisions=arguments.precision, frame_lr=arguments.frame, key=arguments.key)
+    result = build_bundle(arguments.bundle, order, arguments.output, _say)
+    print(engines_markdown(result.name, result.rows))
+    print(f"\nthe bundle: {result.path}{'' if arguments.key is None else ', signed'}")
+
+
+def _roofline(arguments: argparse.Namespace) -> None:
+    from engines.roofline_report import measure, predict_all, roofline_markdown, write_roofline
+
+    bundle = Bundle.open(arguments.bundle)
+    targets = chosen_targets(arguments.target)
+    predictions = predict_all(bundle, targets, arguments.frame, arguments.precision)
+    measured = measure(bundle, arguments.frame, *(arguments.precision or ())[:1]) if arguments.measure else None
+    text = roofline_markdown(bundle, arguments.frame, predictions, targets, measured)
+    print(text)
+    if arguments.output:
+        write_roofline(arguments.output, text, predictions, measured)
+
+
+def _keys(arguments: argparse.Namespace) -> None:
+    from engines.sign import make_keys
+
+    private, public = make_keys(arguments.folder)
+    print(f"wrote {private}: keep it on the bench, it signs for whoever holds it")
+    print(f"wrote {public}: put it on the devices and name it in ${KEY_VARIABLE}")
+
+
+def _sign(arguments: argparse.Namespace) -> None:
+    from engines.sign import sign_bundle
+
+    signed = sign_bundle(arguments.bundle, arguments.key)
+    print(f"signed {arguments.bundle}: {len(signed)} files")
 
 
 def _say(line: str) -> None:

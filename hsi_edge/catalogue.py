@@ -13,7 +13,7 @@ import numpy as np
 from hsi_edge.bundle import Bundle
 from hsi_edge.bundle_store import MANIFEST
 from hsi_edge.cube import Cube
-from hsi_edge.errors import InputError, ManifestError
+from hsi_edge.errors import InputError, ManifestError, SignatureError
 from hsi_edge.manifest import Manifest, Row
 from hsi_edge.plain_text import columns, labelled
 from hsi_edge.sensor_check import check_sensor
@@ -140,18 +140,16 @@ def _is_zipped_bundle(path: Path) -> bool:
 
 
 def _manifests(folder: Path) -> tuple[list[Manifest], list[str]]:
-    """Of the whole bundles, the most accurate first; and a line for each damaged one."""
-    opened = [_manifest_or_error(path) for path in _bundle_paths(folder)]
-    manifests = [manifest for manifest in opened if isinstance(manifest, Manifest)]
-    damaged = [f"  damaged: {err}" for err in opened if isinstance(err, ManifestError)]
-    return sorted(manifests, key=lambda manifest: -_realistic(manifest).get("psnr_db", 0)), damaged
-
-
-def _manifest_or_error(path: Path) -> Manifest | ManifestError:
-    try:
-        return Bundle.open(path).manifest
-    except ManifestError as err:
-        return err
+    """Of the bundles that can be used, the most accurate first; and a line for each other one."""
+    manifests, unusable = [], []
+    for path in _bundle_paths(folder):
+        try:
+            manifests.append(Bundle.open(path).manifest)
+        except ManifestError as err:
+            unusable.append(f"  damaged: {err}")
+        except SignatureError as err:
+            unusable.append(f"  not trusted: {err}")
+    return sorted(manifests, key=lambda manifest: -_realistic(manifest).get("psnr_db", 0)), unusable
 
 
 def _row(manifest: Manifest) -> Row:

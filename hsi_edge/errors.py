@@ -18,6 +18,10 @@ class ManifestError(HSIEdgeError):
     """A model bundle is damaged, unsafe, or of a kind that this version does not know."""
 
 
+class SignatureError(HSIEdgeError):
+    """A key is trusted, and a model bundle is not signed with it or was altered, or the key cannot be used."""
+
+
 class EngineLoadError(HSIEdgeError):
     """A backend could not load or run the graph, or its golden replay went wrong."""
 
@@ -28,6 +32,10 @@ class OutputError(HSIEdgeError):
 
 class ExportError(HSIEdgeError):
     """A trained network could not be brought into a bundle, or does not behave there as in training."""
+
+
+class CalibrationError(HSIEdgeError):
+    """No graph of the precision asked for keeps the accuracy that its gate wants; says what could be had."""
 
 
 class TilingError(HSIEdgeError, ValueError):
