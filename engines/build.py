@@ -23,8 +23,8 @@ from hsi_edge.backends.tensorrt_library import load_tensorrt
 from hsi_edge.bundle import Bundle
 from hsi_edge.bundle_store import FolderStore, store_at
 from hsi_edge.engine_build import BuildOrder, build_engine, chosen_tile
-from hsi_edge.engine_choice import choose_engine
-from hsi_edge.engine_store import Form, StoredEngine
+from hsi_edge.engine_choice import choose_engine, graph_hashes
+from hsi_edge.engine_store import StoredEngine
 from hsi_edge.errors import EngineLoadError, InputError, ManifestError, OutputError
 from hsi_edge.gpu import DeviceFacts, this_platform
 from hsi_edge.io.atomic import atomic_path
@@ -220,7 +220,7 @@ def prove_engine(bundle: Bundle, target: Target, engine: StoredEngine) -> None:
         platform=target.platform,
         versions={engine.facts.backend: str(load_tensorrt(engine.facts.backend).__version__)},
     )
-    choice = choose_engine(bundle.manifest, _graph_hashes(bundle), [engine], device, engine.facts.precision)
+    choice = choose_engine(bundle.manifest, graph_hashes(bundle.manifest), [engine], device, engine.facts.precision)
     if choice.engine is None:
         raise EngineLoadError(
             f"{target.name} would not take the engine made for it: {'; '.join(choice.reasons)}; report this"
@@ -230,16 +230,6 @@ def prove_engine(bundle: Bundle, target: Target, engine: StoredEngine) -> None:
             f"the {engine.facts.precision} engine for {target.name} was built, but its layers could not be checked; "
             "build it on the device with hsi-edge build"
         )
-
-
-def _graph_hashes(bundle: Bundle) -> dict[GraphPrecision, dict[Form, str]]:
-    files = bundle.manifest.files
-    hashes: dict[GraphPrecision, dict[Form, str]] = {}
-    for precision, graph in bundle.manifest.graphs.items():
-        hashes[precision] = {"whole": files[graph.whole].sha256}
-        if graph.given is not None:
-            hashes[precision]["given"] = files[graph.given].sha256
-    return hashes
 
 
 def engines_markdown(name: str, rows: Sequence[Row]) -> str:

@@ -141,15 +141,19 @@ def _is_zipped_bundle(path: Path) -> bool:
 
 def _manifests(folder: Path) -> tuple[list[Manifest], list[str]]:
     """Of the bundles that can be used, the most accurate first; and a line for each other one."""
-    manifests, unusable = [], []
-    for path in _bundle_paths(folder):
-        try:
-            manifests.append(Bundle.open(path).manifest)
-        except ManifestError as err:
-            unusable.append(f"  damaged: {err}")
-        except SignatureError as err:
-            unusable.append(f"  not trusted: {err}")
-    return sorted(manifests, key=lambda manifest: -_realistic(manifest).get("psnr_db", 0)), unusable
+    opened = [_manifest_or_reason(path) for path in _bundle_paths(folder)]
+    manifests = [manifest for manifest in opened if isinstance(manifest, Manifest)]
+    reasons = [f"  {reason}" for reason in opened if isinstance(reason, str)]
+    return sorted(manifests, key=lambda manifest: -_realistic(manifest).get("psnr_db", 0)), reasons
+
+
+def _manifest_or_reason(path: Path) -> Manifest | str:
+    try:
+        return Bundle.open(path).manifest
+    except ManifestError as err:
+        return f"damaged: {err}"
+    except SignatureError as err:
+        return f"not trusted: {err}"
 
 
 def _row(manifest: Manifest) -> Row:

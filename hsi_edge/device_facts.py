@@ -1,7 +1,8 @@
 """What was found out about a model on this device, remembered from one start to the next.
 
-One small JSON file per user, at `$HSI_EDGE_CACHE`, or `$XDG_CACHE_HOME/hsi-edge`, or `~/.cache/hsi-edge`. It may be
-deleted at any time. Where it cannot be written (a read-only device), nothing is remembered and all else works.
+One small JSON file per user in a folder of its own (`cache_folder`), beside what else is kept for this device: the
+engines that were built on it. All of it may be deleted at any time. Where it cannot be written (a read-only device),
+nothing is remembered and all else works.
 """
 
 from __future__ import annotations
@@ -20,12 +21,21 @@ _log = logging.getLogger(__name__)
 _UNREADABLE = (OSError, ValueError, RuntimeError)
 
 
+def cache_folder() -> Path:
+    """Of the user, for what may be made anew: `$HSI_EDGE_CACHE`, `$XDG_CACHE_HOME/hsi-edge` or `~/.cache/hsi-edge`.
+
+    Raises:
+        RuntimeError: None of them is set, and the user has no home.
+    """
+    if folder := os.environ.get("HSI_EDGE_CACHE"):
+        return Path(folder)
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "hsi-edge"
+
+
 def facts_file() -> Path:
     """Where the facts lie."""
-    if folder := os.environ.get("HSI_EDGE_CACHE"):
-        return Path(folder) / "devices.json"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "hsi-edge" / "devices.json"
+    return cache_folder() / "devices.json"
 
 
 def recall(key: str) -> dict[str, Any]:

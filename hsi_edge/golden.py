@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_edge._version import __version__
-from hsi_edge.backends import open_backend
+from hsi_edge.backends import FixedSizes, open_backend
 from hsi_edge.bundle import Bundle
 from hsi_edge.device_facts import recall, remember
 from hsi_edge.errors import EngineLoadError
@@ -19,7 +19,6 @@ from hsi_edge.manifest import Manifest
 from hsi_edge.network import Network
 from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
-from hsi_edge.statistics import sample_shape
 
 Array = NDArray[Any]
 
@@ -54,8 +53,8 @@ def replay_golden(bundle: Bundle, network: Network, budget_bytes: int) -> dict[i
 def _replay(bundle: Bundle, network: Network) -> None:
     golden = bundle.golden()
     pair: dict[str, Array] = {name: golden[name] for name in ("lr_hsi", "hr_msi") if name in golden}
-    if network.backend.tile_lr is not None:
-        _replay_on_tile(bundle, network, pair, network.backend.tile_lr)
+    if network.backend.fixed is not None:
+        _replay_at(network.backend.fixed, bundle, network, pair)
         return
     frame = _frame(bundle.manifest, pair)
     images = frame.window(frame.grid).images
@@ -66,8 +65,8 @@ def _replay(bundle: Bundle, network: Network) -> None:
         _compare(network, "the graph with given statistics", frame.hr_hsi_from(given_output), wanted)
 
 
-def _replay_on_tile(bundle: Bundle, network: Network, pair: Mapping[str, Array], tile_lr: tuple[int, int]) -> None:
-    """Replay on a backend that runs one tile alone: the golden pair, mirrored until it fills the tile.
+def _replay_at(sizes: FixedSizes, bundle: Bundle, network: Network, pair: Mapping[str, Array]) -> None:
+    """Replay on a backend that runs given sizes alone: the golden pair, mirrored until it fills them.
 
     What should come out is computed by the default backend in FP32, which the golden pair itself has proved.
     """
@@ -75,11 +74,11 @@ def _replay_on_tile(bundle: Bundle, network: Network, pair: Mapping[str, Array],
     reference = Network(bundle, open_backend(None, "fp32"))
     try:
         _replay(bundle, reference)
-        frame = _frame(manifest, _filling(pair, tile_lr, manifest.ratio))
+        frame = _frame(manifest, _filling(pair, sizes.tile_lr, manifest.ratio))
         images = frame.window(frame.grid).images
         statistics = None
-        if _has_given(manifest):
-            sample = _frame(manifest, _filling(pair, sample_shape(manifest, tile_lr), manifest.ratio))
+        if sizes.sample_lr is not None:
+            sample = _frame(manifest, _filling(pair, sizes.sample_lr, manifest.ratio))
             sampled = sample.window(sample.grid).images
             statistics = reference.measure(sampled)
             _compare(network, "the graph's statistics", network.measure(sampled), statistics)

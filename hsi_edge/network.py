@@ -56,8 +56,9 @@ class Network:
         """Seconds per tile by side in LR pixels, measured now."""
         # The pass that measures the statistics keeps its own memory, for a smaller image.
         share = budget_bytes if self._manifest.statistics is None else budget_bytes * 2 // 3
-        if self.backend.tile_lr is not None:
-            return {max(self.backend.tile_lr): self._seconds(self.backend.tile_lr)}
+        if self.backend.fixed is not None:
+            tile_lr = self.backend.fixed.tile_lr
+            return {max(tile_lr): self._seconds(tile_lr)}
         sides = candidate_sides(self._manifest.tiling, self._manifest.ratio, share)
         # Twice round: a slow spell of the device rarely meets the same size again.
         rounds = [[self._seconds((side, side)) for side in sides] for _ in range(2)]

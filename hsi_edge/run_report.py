@@ -25,6 +25,7 @@ class RunReport:
         masked_lr_px, masked_msi_px: Invalid pixels of the inputs; the output is NaN above and at them.
         timings_ms: By stage: `prepare`, `statistics`, `tiles`, `total`.
         planned_bytes: Memory planned beyond the inputs and the output.
+        planned_gpu_bytes: Memory planned and allocated on the GPU, the engine's included; 0 on a CPU.
         fallback: Why this is not what the bundle or the device was made for; None where it is. Also among the warnings.
         warnings: What the caller should know, in words.
     """
@@ -49,5 +50,6 @@ class RunReport:
     masked_msi_px: int
     timings_ms: dict[str, float]
     planned_bytes: int
+    planned_gpu_bytes: int = 0
     fallback: str | None = None
     warnings: tuple[str, ...]

@@ -21,7 +21,7 @@ import numpy as np
 
 from hsi_edge.frame import Frame
 from hsi_edge.guide import strips
-from hsi_edge.manifest import LR_IMAGES, Manifest, StatisticsMode
+from hsi_edge.manifest import LR_IMAGES, StatisticsMode
 from hsi_edge.resampling import Float
 from hsi_edge.spread import spread
 from hsi_edge.tiling.geometry import Region
@@ -32,15 +32,21 @@ SAMPLE_PX = 192
 Images = dict[str, Float]
 
 
-def sample_shape(manifest: Manifest, tile_lr: tuple[int, int]) -> tuple[int, int]:
-    """LR rows and columns of the images that `sampled` measures in any frame at least twice as large."""
-    side = _largest_window(max(tile_lr), manifest.ratio, manifest.tiling.alignment_lr)
-    return side, side
+def sample_shape(tile_lr: int, ratio: int, alignment: int, grid_lr: tuple[int, int] | None = None) -> tuple[int, int]:
+    """LR rows and columns of the images that `sampled` measures.
 
-
-def _largest_window(side_lr: int, ratio: int, unit: int) -> int:
-    """LR side of all windows of a sample together, a multiple of the alignment."""
-    return max(1, min(side_lr, SAMPLE_PX // ratio) // unit) * unit
+    Args:
+        tile_lr: Largest side that memory allows.
+        ratio: HR pixels per LR pixel.
+        alignment: Of the model's tiles.
+        grid_lr: Rows and columns of the frame, aligned; None for any large one.
+    """
+    largest = max(1, min(tile_lr, SAMPLE_PX // ratio) // alignment)
+    if grid_lr is None:
+        return largest * alignment, largest * alignment
+    # At most a quarter of the frame: more costs time, and the tiles come close enough without.
+    rows, cols = (min(largest, -(-length // alignment // 2)) * alignment for length in grid_lr)
+    return rows, cols
 
 
 def images_to_measure(frame: Frame, mode: StatisticsMode, sample_lr: int) -> Images:
@@ -78,11 +84,9 @@ def _halved(image: Float, multiple: int) -> Float:
 
 
 def _sampled(frame: Frame, side: int) -> Images:
-    unit = frame.alignment
-    largest = _largest_window(side, frame.ratio, unit) // unit
-    lengths = [length // unit for length in frame.grid.shape]
-    # At most a quarter of the frame: more costs time, and the tiles come close enough without.
-    heights, widths = (spread(length, min(largest, -(-length // 2))) for length in lengths)
+    unit, grid = frame.alignment, frame.grid.shape
+    lengths = sample_shape(side, frame.ratio, unit, grid)
+    heights, widths = (spread(whole // unit, part // unit) for whole, part in zip(grid, lengths, strict=True))
     rows = [
         _joined([frame.window(Region(top, bottom, left, right).scaled(unit)).images for left, right in widths], axis=2)
         for top, bottom in heights

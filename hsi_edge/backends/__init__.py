@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeGuard, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,19 @@ from hsi_edge.errors import InputError
 from hsi_edge.manifest import GraphPrecision, Manifest
 
 Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FixedSizes:
+    """The only sizes that a backend runs, as its engine was built for them, in LR pixels.
+
+    Attributes:
+        tile_lr: Rows and columns of a tile with its halo.
+        sample_lr: Those of the sample that the frame's statistics are measured on; None where tiles take none.
+    """
+
+    tile_lr: tuple[int, int]
+    sample_lr: tuple[int, int] | None = None
 
 
 class Session(Protocol):
@@ -35,8 +49,10 @@ class Backend(Protocol):
     """Of the arithmetic: `fp32`, `bf16`, `fp16` or `int8`; see `graph_precision`."""
     device: str
     """The device's own name."""
-    tile_lr: tuple[int, int] | None
-    """The only tile that it runs, in LR pixels; None where any will do."""
+
+    @property
+    def fixed(self) -> FixedSizes | None:
+        """The only sizes that it runs; None where it compiles for any."""
 
     def compile(self, graph: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Session:
         """Compile an ONNX graph for the given input shapes (NCHW)."""
@@ -50,7 +66,13 @@ BACKENDS = {
     "onnxruntime": "hsi_edge.backends.onnxruntime:ONNXRuntimeBackend",
 }
 """Name to class; the first is the default."""
-ENGINE_BACKENDS = ("tensorrt", "tensorrt-rtx")
+EngineBackend = Literal["tensorrt", "tensorrt-rtx"]
+ENGINE_BACKENDS: tuple[EngineBackend, ...] = get_args(EngineBackend)
+
+
+def is_engine_backend(name: str) -> TypeGuard[EngineBackend]:
+    """Whether a backend runs engines that were built before."""
+    return name in ENGINE_BACKENDS
 
 
 def graph_precision(precision: str) -> GraphPrecision:

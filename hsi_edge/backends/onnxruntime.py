@@ -30,7 +30,7 @@ class ONNXRuntimeBackend:
         self._runtime = _runtime()
         self.precision = precision
         self.device = "CPU"
-        self.tile_lr = None
+        self.fixed = None
 
     @staticmethod
     def precisions() -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class OpenVINOBackend:
         self._core = _core()
         self.precision = precision
         self.device = str(self._core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
-        self.tile_lr = None
+        self.fixed = None
 
     @staticmethod
     def precisions() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from hsi_edge.backends import BACKENDS
+from hsi_edge.backends import BACKENDS, FixedSizes
 from hsi_edge.backends.onnxruntime import ONNXRuntimeBackend
 from hsi_edge.bundle import Bundle, write_bundle
 from hsi_edge.engine import HSIEngine
@@ -39,7 +39,7 @@ class StagedBackend(ONNXRuntimeBackend):
     """Computes in ONNX Runtime whatever it is asked for, and says how long a tile took."""
 
     name = "staged"
-    tile_lr: tuple[int, int] | None
+    fixed: FixedSizes | None
 
     @staticmethod
     def precisions() -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class OneTileBackend(StagedBackend):
 
     def __init__(self, precision: str) -> None:
         super().__init__(precision)
-        self.tile_lr = (12, 12)
+        self.fixed = FixedSizes((12, 12))
 
     def compile(self, graph, shapes):
         self.compiled.append(dict(shapes))
