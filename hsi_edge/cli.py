@@ -1,4 +1,4 @@
-"""The command `hsi-edge`: say what a bundle or a file is, and run a model on files.
+"""The command `hsi-edge`: say what a bundle or a file is, run a model on files, build engines, check before a flight.
 
 It exits with 0 when all went well, 2 for wrong use, 1 for failed work, 130 when interrupted and 141 when the reader of
 its output went away. An error is one line on stderr; `--debug` adds the traceback.
@@ -13,11 +13,14 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import numpy as np
 
+from hsi_edge import build
 from hsi_edge._version import __version__
+from hsi_edge.acceptance import command as acceptance
 from hsi_edge.catalogue import describe_fits
 from hsi_edge.cube import Cube
 from hsi_edge.engine import HSIEngine
@@ -43,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         parsed = _parser().parse_args(arguments)
-        parsed.command(parsed)
+        # Only a check, which can be done and not be passed, has a code of its own.
+        code: int | None = parsed.command(parsed)
         sys.stdout.flush()
     except BrokenPipeError:
         # The interpreter flushes stdout at its end, which would fail and print once more.
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"hsi-edge: {_in_words(err)}", file=sys.stderr)
         return _exit_code(err)
-    return 0
+    return code or 0
 
 
 def _exit_code(err: BaseException) -> int:
@@ -85,7 +89,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_info(commands.add_parser("info", help="say what a model bundle or a spectral file is"))
     _add_run(commands.add_parser("run", help="fuse or super-resolve one frame from files"))
+    _add_command(commands.add_parser("build", help="compile a bundle to engines for NVIDIA GPUs"), build)
+    _add_command(commands.add_parser("check", help="check accuracy, latency and power before a flight"), acceptance)
     return parser
+
+
+def _add_command(parser: argparse.ArgumentParser, module: ModuleType) -> None:
+    module.add_arguments(parser)
+    _add_debug(parser)
+    parser.set_defaults(command=module.run)
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

@@ -76,12 +76,12 @@ class Picture:
     overlay: str = ""
 
 
-def page(title: str, subtitle: str, sections: Iterable[str]) -> str:
-    """Return the whole document; `sections` are HTML, the other texts plain."""
+def page(title: str, subtitle: str, sections: Iterable[str], *, style: str = "") -> str:
+    """Return the whole document; `sections` are HTML, `style` more CSS, the other texts plain."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body><main>"
+        f"<title>{escape(title)}</title><style>{_STYLE}{style}</style></head>\n<body><main>"
         f"<h1>{escape(title)}</h1><p>{escape(subtitle)}</p>\n" + "\n".join(sections) + "\n</main></body></html>\n"
     )
 

@@ -1,4 +1,7 @@
-"""The drawing of one pixel's spectra as inline SVG; colours and fonts are the page's."""
+"""The drawing of one pixel's spectra as inline SVG; colours and fonts are the page's.
+
+`Scale` and `ticks` serve other drawings too.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _MARGIN = 8  # keeps the first and last band's dots off the frame
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Values from `low` to `high` lie between the drawing's `start` and `end`."""
 
     low: float
@@ -26,6 +29,7 @@ class _Scale:
     end: float
 
     def __call__(self, value: float) -> float:
+        """The drawing's coordinate of a value, to a tenth."""
         fraction = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return round(self.start + fraction * (self.end - self.start), 1)
 
@@ -42,14 +46,14 @@ def plot(pixel: PixelSpectra, axis: NDArray[np.float64], x_label: str, y_label: 
     order = np.argsort(axis, kind="stable")
     along = axis[order]
     lr, centre, mean = pixel.lr[order], pixel.hr_centre[order], pixel.hr_mean[order]
-    y_ticks = _ticks(np.concatenate([lr, centre, mean]))
-    x = _Scale(float(along[0]), float(along[-1]), _LEFT + _MARGIN, _RIGHT - _MARGIN)
-    y = _Scale(y_ticks[0], y_ticks[-1], _BOTTOM, _TOP)
+    y_ticks = ticks(np.concatenate([lr, centre, mean]))
+    x = Scale(float(along[0]), float(along[-1]), _LEFT + _MARGIN, _RIGHT - _MARGIN)
+    y = Scale(y_ticks[0], y_ticks[-1], _BOTTOM, _TOP)
     label = escape(f"Spectra at row {pixel.row}, column {pixel.col}: {y_label} against {x_label}")
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">',
         *(_y_tick(tick, y(tick)) for tick in y_ticks),
-        *(_x_tick(tick, x(tick)) for tick in _ticks(along) if x.low <= tick <= x.high),
+        *(_x_tick(tick, x(tick)) for tick in ticks(along) if x.low <= tick <= x.high),
         f'<text class="axis" x="{(_LEFT + _RIGHT) / 2}" y="{_HEIGHT - 8}">{escape(x_label)}</text>',
         f'<text class="axis" transform="translate(14 {(_TOP + _BOTTOM) / 2}) rotate(-90)">{escape(y_label)}</text>',
         *(f'<polyline class="mean" points="{points}"/>' for points in _runs(along, mean, x, y)),
@@ -60,7 +64,7 @@ def plot(pixel: PixelSpectra, axis: NDArray[np.float64], x_label: str, y_label: 
     return "".join(parts)
 
 
-def _ticks(values: Spectrum, about: int = 5) -> list[float]:
+def ticks(values: Spectrum, about: int = 5) -> list[float]:
     """Round values 1, 2 or 5 times a power of ten apart that enclose all finite `values`."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -81,7 +85,7 @@ def _x_tick(tick: float, x: float) -> str:
     return f'{line}<text class="tick" x="{x}" y="{_BOTTOM + 20}">{tick:.6g}</text>'
 
 
-def _runs(along: Spectrum, values: Spectrum, x: _Scale, y: _Scale) -> Iterator[str]:
+def _runs(along: Spectrum, values: Spectrum, x: Scale, y: Scale) -> Iterator[str]:
     """The points of each unbroken run of finite values."""
     finite = np.flatnonzero(np.isfinite(values))
     for run in np.split(finite, np.flatnonzero(np.diff(finite) > 1) + 1):
@@ -89,7 +93,7 @@ def _runs(along: Spectrum, values: Spectrum, x: _Scale, y: _Scale) -> Iterator[s
             yield " ".join(f"{x(float(along[i]))},{y(float(values[i]))}" for i in run)
 
 
-def _dots(along: Spectrum, values: Spectrum, x: _Scale, y: _Scale) -> Iterator[str]:
+def _dots(along: Spectrum, values: Spectrum, x: Scale, y: Scale) -> Iterator[str]:
     radius = 3.2 if len(along) <= 64 else 1.8
     for i in np.flatnonzero(np.isfinite(values)):
         yield f'<circle class="lr" cx="{x(float(along[i]))}" cy="{y(float(values[i]))}" r="{radius}"/>'

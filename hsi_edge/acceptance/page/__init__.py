@@ -1,0 +1,1 @@
+"""The check as one self-contained HTML page."""
