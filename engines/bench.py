@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from engines.verdicts import Target
-from hsi_edge.backends import ENGINE_BACKENDS, graph_precision
+from hsi_edge.backends import ENGINE_BACKENDS, graph_precision, is_engine_backend
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import InputError
 from hsi_edge.machine import cpu_features
@@ -134,7 +134,7 @@ def run_bench(bundle: Path, *, quick: bool, say: Callable[[str], None]) -> Bench
         targets = list(_starts(processes, path, first))
         pairs = _against_bare(processes, path, repeats=3 if quick else 9)
         rows = _frame_rows(processes, path, manifest, pairs, rounds=1 if quick else 3)
-        targets = [*_speed(rows), _int8_gain(rows), *_overheads(pairs), *targets]
+        targets = [*_speed(rows), _int8_gain(rows), *_overheads(pairs), *_on_gpu(processes, path), *targets]
         regression = bundle.resolve().with_name(f"regression-x{manifest.ratio}")
         for large in (str(regression),) if quick else (str(regression), path):
             targets += _large(processes, large)
@@ -237,6 +237,22 @@ def _overheads(pairs: dict[str, dict[str, Any]]) -> Iterator[Target]:
             percent = None if ratio is None else 100 * (ratio - 1)
             name = f"{precision.upper()}: slower than bare OpenVINO, {what}"
             yield Target(name, percent, "%", at_most=3.0, note=pair.get("error", ""))
+
+
+def _on_gpu(processes: _Processes, path: str) -> Iterator[Target]:
+    """What the runtime adds to a GPU's engine, and what a CUDA graph takes off it."""
+    for backend, precision in OTHERS:
+        if not is_engine_backend(backend):
+            continue
+        name = f"{backend}, {precision.upper()}"
+        arguments = {"bundle": path, "side": SIDE, "backend": backend, "precision": precision, "repeats": 50}
+        result = processes.job(f"{name}: bare engine turn by turn", "compare_with_bare_engine", arguments)
+        seconds, note = result.get("seconds", {}), result.get("error", "")
+        slower = _ratio(seconds.get("engine", []), seconds.get("bare", []))
+        percent = None if slower is None else 100 * (slower - 1)
+        yield Target(f"{name}: slower than its bare engine", percent, "%", at_most=5.0, note=note)
+        gain = _ratio(seconds.get("bare", []), seconds.get("captured", []))
+        yield Target(f"{name}: gain of a CUDA graph", gain, "x", note=note)
 
 
 def _large(processes: _Processes, path: str) -> Iterator[Target]:

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.bare_engine import bare_engine
 from engines.inferences import Inference, bare_loop, recorded_inferences
 from hsi_edge import HSIEngine
-from hsi_edge.backends import BACKENDS
+from hsi_edge.backends import BACKENDS, is_engine_backend
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import HSIEdgeError, InputError, require
 from hsi_edge.inputs import check_inputs
 from hsi_edge.machine import peak_resident_bytes, resident_bytes
 from hsi_edge.manifest import Manifest
+from hsi_edge.opening import open_network
 from hsi_edge.preparation import prepare_frame
 
 Result = dict[str, Any]
@@ -42,7 +44,7 @@ def run_engine(bundle: str, side: int, backend: str, precision: str, repeats: in
     _import_backend(manifest, backend)
     pair = synthetic_pair(manifest, side)
     before = resident_bytes()
-    with HSIEngine(bundle, backend=backend, precision=precision) as engine:
+    with HSIEngine(bundle, backend=backend, precision=precision, build=is_engine_backend(backend)) as engine:
         engine.run(*pair)
         seconds = _timed(lambda: engine.run(*pair), repeats)
         report = engine.report
@@ -89,6 +91,26 @@ def compare_with_bare(bundle: str, side: int, precision: str, repeats: int) -> R
         }
         seconds = _interleaved(runs, repeats)
     return {"seconds": seconds, "inferences": [one.plain() for one in inferences], "n_tiles": len(tiles)}
+
+
+def compare_with_bare_engine(bundle: str, side: int, backend: str, precision: str, repeats: int) -> Result:
+    """Time a GPU's engine turn by turn: a whole frame by `HSIEngine`, and its tiles' runs alone, plain and captured."""
+    pair = synthetic_pair(Bundle.open(bundle).manifest, side)
+    opened = open_network(Bundle.open(bundle), backend, precision, 1 << 30, build=True)
+    assert opened.pipeline is not None
+    assert opened.cuda is not None
+    with HSIEngine(bundle, backend=backend, precision=precision) as engine:
+        engine.run(*pair)
+        bare = bare_engine(opened.pipeline.engine, opened.cuda, engine.report.n_tiles)
+        runs: dict[str, Callable[[], object]] = {
+            "engine": lambda: engine.run(*pair),
+            "bare": bare.run,
+            "captured": bare.run_captured,
+        }
+        seconds = _interleaved(runs, repeats)
+        n_tiles = engine.report.n_tiles
+    opened.close()
+    return {"seconds": seconds, "n_tiles": n_tiles}
 
 
 def run_large(bundle: str, repeats: int) -> Result:
@@ -157,7 +179,16 @@ def _memory(before: int) -> Result:
 
 
 JOBS: dict[str, Callable[..., Result]] = {
-    job.__name__: job for job in (open_bundle, run_engine, run_bare, run_onnxruntime_cuda, compare_with_bare, run_large)
+    job.__name__: job
+    for job in (
+        open_bundle,
+        run_engine,
+        run_bare,
+        run_onnxruntime_cuda,
+        compare_with_bare,
+        compare_with_bare_engine,
+        run_large,
+    )
 }
 
 

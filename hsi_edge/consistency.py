@@ -100,14 +100,14 @@ class Consistency:
         if not share.any():
             return None
         missing *= share.astype(np.float32)
-        down = _sharpening(rows, self._ratio, self._blur)
-        across = _sharpening(cols, self._ratio, self._blur)
+        down = sharpening(rows, self._ratio, self._blur)
+        across = sharpening(cols, self._ratio, self._blur)
         sharpened: Float = down @ missing @ across.T
         return sharpened
 
 
 @functools.lru_cache(maxsize=16)
-def _sharpening(length: int, ratio: int, blur: Blur) -> Float:
+def sharpening(length: int, ratio: int, blur: Blur) -> Float:
     """`(length, length)`: the inverse of bicubic interpolation followed by blur and decimation along an axis."""
     _, interpolation = upsampling_matrix(0, length * ratio, length, ratio, "bicubic")
     both = decimate_rows(interpolation[None], ratio, blur, (0, length), (True, True))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,17 +16,19 @@ from numpy.typing import NDArray
 
 from hsi_edge.bundle import Bundle
 from hsi_edge.cube import Cube
+from hsi_edge.cuda.arrays import DeviceArray, is_device_array, taken_output, taken_to_host
+from hsi_edge.cuda.driver import Cuda
+from hsi_edge.cuda.pipeline import DevicePipeline
+from hsi_edge.cuda.result import Slot
 from hsi_edge.errors import EngineLoadError, InputError
-from hsi_edge.frame import Findings, Frame
-from hsi_edge.guide import STRIP_BYTES
+from hsi_edge.frame import Frame
 from hsi_edge.inputs import FrameInput, Image, check_inputs
 from hsi_edge.manifest import Manifest, StatisticsMode
-from hsi_edge.network import Network
-from hsi_edge.opening import open_network
+from hsi_edge.opening import Opened, open_network
 from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
-from hsi_edge.run_report import RunReport
-from hsi_edge.statistics import SAMPLE_PX, images_to_measure
+from hsi_edge.run_report import RunReport, made_report
+from hsi_edge.statistics import images_to_measure
 from hsi_edge.tile_loop import Progress, run_tiles
 from hsi_edge.tiling.geometry import Tile, plan_tiles
 from hsi_edge.tiling.size import fastest_tile
@@ -38,11 +41,35 @@ GRAPHLESS_TILE_PX = 256
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A checked, prepared frame pair, and how long that took."""
+    """A checked, prepared frame pair, how long that took, and the HR-MSI where the caller has it on the GPU."""
 
     given: FrameInput
     frame: Frame
     milliseconds: float
+    msi_on_gpu: DeviceArray | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A frame under way.
+
+    Attributes:
+        prepared: The frame.
+        tiles: That it is cut into.
+        statistics: Of the frame, for its tiles; None where they take none.
+        result: To be written to.
+        statistics_ms: What they took.
+        started: When the tiles began, by `time.perf_counter`.
+        slot: Where the GPU is at it; None on a CPU.
+    """
+
+    prepared: _Prepared
+    tiles: tuple[Tile, ...]
+    statistics: Float | None
+    result: NDArray[Any] | DeviceArray
+    statistics_ms: float
+    started: float
+    slot: Slot | None = None
 
 
 class HSIEngine:
@@ -59,8 +86,10 @@ class HSIEngine:
         memory_mb: Budget for what a run needs beyond its inputs and output; it bounds the tile.
         statistics: Where a network with global statistics takes them from; None for the model's default. `whole` runs
             the frame of any model in one piece.
+        build: Whether to build an engine for this device's GPU, which takes minutes, where none is valid here.
 
     Raises:
+        SignatureError: A key is trusted, and the bundle is not signed with it, or was altered.
         ManifestError: The bundle is damaged, unsafe or unknown.
         EngineLoadError: The backend cannot run the graph, or the golden pair does not come out as it should.
         InputError: No such backend, precision or mode.
@@ -75,6 +104,7 @@ class HSIEngine:
         precision: str | None = None,
         memory_mb: int | None = None,
         statistics: StatisticsMode | None = None,
+        build: bool = False,
     ) -> None:
         self._bundle = Bundle.open(bundle)
         self.manifest: Manifest = self._bundle.manifest
@@ -82,13 +112,9 @@ class HSIEngine:
         self._budget = _checked_budget(memory_mb)
         self._report: RunReport | None = None
         self._closed = False
-        self._network: Network | None = None
-        self._seconds_by_side: dict[int, float] = {}
-        self._fallback: str | None = None
+        self._opened: Opened | None = None
         if self.manifest.graphs:
-            opened = open_network(self._bundle, backend, precision, self._budget)
-            self._network, self._seconds_by_side = opened.network, opened.seconds_by_side
-            self._fallback = opened.fallback
+            self._opened = open_network(self._bundle, backend, precision, self._budget, build=build)
         elif backend is not None or precision not in (None, "fp32"):
             raise InputError(f"the model {self.manifest.name} has no graph, so it takes no backend and no precision")
 
@@ -100,8 +126,8 @@ class HSIEngine:
 
     def close(self) -> None:
         """Give back what the engine holds; it cannot be used after it. A second call does nothing."""
-        if self._network is not None and not self._closed:
-            self._network.close()
+        if self._opened is not None and not self._closed:
+            self._opened.close()
         self._closed = True
 
     @property
@@ -120,7 +146,7 @@ class HSIEngine:
         lr_hsi: Image,
         hr_msi: Image | None = None,
         *,
-        out: NDArray[Any] | None = None,
+        out: Any | None = None,
         resample: bool = False,
         progress: Progress | None = None,
     ) -> Any:
@@ -130,7 +156,9 @@ class HSIEngine:
             lr_hsi: `(h, w, S)`, an array of an integer or float type (any strides), or a Cube, whose bands and quantity
                 are checked against the model's. Never changed.
             hr_msi: `(h * ratio, w * ratio, s)`, likewise; None for a single-image model.
-            out: `(h * ratio, w * ratio, S)` float array of any strides to write to; a new float32 one by default.
+            out: `(h * ratio, w * ratio, S)` float array of any strides to write to; a new float32 one by default. Where
+                the engine runs on a GPU, this and both images may lie there (`__cuda_array_interface__`: PyCUDA, CuPy,
+                torch); a float32 `out` there is written to and returned.
             resample: Whether to resample a Cube with other bands to the model's.
             progress: Called with the number of tiles done and of all tiles.
 
@@ -142,14 +170,23 @@ class HSIEngine:
             InputError: Names the argument, what it is, what was wanted and the way out.
         """
         self._check_open()
-        prepared = self._prepare(lr_hsi, hr_msi, resample)
-        return self._fuse(prepared, None, out, progress)
+        return self._finish(self._begin(self._prepare(lr_hsi, hr_msi, resample), None, out), progress)
+
+    @property
+    def _pipeline(self) -> DevicePipeline | None:
+        return None if self._opened is None else self._opened.pipeline
+
+    @property
+    def _cuda(self) -> Cuda | None:
+        """The GPU that frames run on; None on a CPU."""
+        return None if self._opened is None else self._opened.cuda
 
     def stream(self, pairs: Iterable[tuple[Image, Image | None]]) -> Iterator[Any]:
         """Yield the HR-HSI of one frame pair after the other, as `run` returns it; `report` is that of the yielded one.
 
-        The next pair is fetched and prepared while the present one is computed. In the statistics mode `previous`,
-        every frame but the first takes the statistics of the frame before it.
+        The next pair is fetched and prepared while the present one is computed. A GPU is also given the next one, if it
+        is there, before the present one's result is waited for. In the statistics mode `previous`, every frame but the
+        first takes the statistics of the frame before it.
 
         Raises:
             InputError: As `run`, when the wrong pair's turn comes.
@@ -162,18 +199,33 @@ class HSIEngine:
             return None if pair is None else self._prepare(*pair, resample=False)
 
         pool = ThreadPoolExecutor(1, thread_name_prefix="hsi-edge-prepare")
+        under_way: deque[_Begun] = deque()
         try:
             ahead: Future[_Prepared | None] = pool.submit(fetch)
             statistics: Float | None = None
             while (prepared := ahead.result()) is not None:
                 ahead = pool.submit(fetch)
-                yield self._fuse(prepared, statistics, None, None)
-                self._check_open()
+                under_way.append(self._begin(prepared, statistics, None))
+                # One more may be under way, but no result waits for a frame that is still to come.
+                while len(under_way) > (1 if ahead.done() and self._has_room() else 0):
+                    yield self._finish(under_way.popleft(), None)
+                    self._check_open()
                 if self._mode == "previous" and self._takes_statistics(self._plan(prepared.frame)):
                     statistics = self._measured(prepared.frame)
+            while under_way:
+                yield self._finish(under_way.popleft(), None)
         finally:
             # A source that blocks must not hold up the one who stops listening.
             pool.shutdown(wait=False, cancel_futures=True)
+            for begun in under_way:
+                self._abandon(begun)
+
+    def _has_room(self) -> bool:
+        return self._pipeline is not None and self._pipeline.has_room
+
+    def _abandon(self, begun: _Begun) -> None:
+        if begun.slot is not None and self._pipeline is not None and not self._closed:
+            self._pipeline.abandon(begun.slot)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -181,115 +233,97 @@ class HSIEngine:
 
     def _prepare(self, lr_hsi: Image, hr_msi: Image | None, resample: bool) -> _Prepared:
         start = time.perf_counter()
+        lr_hsi, _ = taken_to_host("lr_hsi", lr_hsi, self._cuda)
+        # Noise, displacement and the like are found on the host; the tiles read the image where it is.
+        hr_msi, on_gpu = taken_to_host("hr_msi", hr_msi, self._cuda)
         given = check_inputs(self.manifest, lr_hsi, hr_msi, resample=resample)
-        return _Prepared(given, prepare_frame(self.manifest, given), _ms_since(start))
+        return _Prepared(given, prepare_frame(self.manifest, given), _ms_since(start), on_gpu)
 
-    def _fuse(
-        self, prepared: _Prepared, statistics: Float | None, out: NDArray[Any] | None, progress: Progress | None
-    ) -> Any:
-        given, frame = prepared.given, prepared.frame
-        start = time.perf_counter()
-        result = self._output(frame, given, out)
+    def _begin(self, prepared: _Prepared, statistics: Float | None, out: Any | None) -> _Begun:
+        """Plan a frame's tiles; on a GPU, start them and return while it is at it."""
+        frame, start = prepared.frame, time.perf_counter()
+        result = self._output(frame, prepared.given, out)
         tiles = self._plan(frame)
-        tiled = self._takes_statistics(tiles)
-        if tiled and statistics is None:
+        if not self._takes_statistics(tiles):
+            statistics = None
+        elif statistics is None:
             statistics = self._measured(frame)
-        statistics_ms = _ms_since(start)
-        start = time.perf_counter()
-        correction = run_tiles(frame, tiles, self._network, statistics if tiled else None, result, progress)
-        timings = {"prepare": prepared.milliseconds, "statistics": statistics_ms, "tiles": _ms_since(start)}
-        found = frame.findings(correction)
-        self._report = self._reported(given, frame, found, tiles, timings, self._mode if tiled else None)
+        begun = _Begun(prepared, tiles, statistics, result, _ms_since(start), time.perf_counter())
+        pipeline = self._pipeline
+        if pipeline is None:
+            return begun
+        return replace(begun, slot=pipeline.start(frame, tiles, statistics, msi=prepared.msi_on_gpu))
+
+    def _finish(self, begun: _Begun, progress: Progress | None) -> Any:
+        """Bring a frame to its end, and report on it."""
+        given, frame, result = begun.prepared.given, begun.prepared.frame, begun.result
+        if begun.slot is not None:
+            assert self._pipeline is not None
+            correction = self._pipeline.finish(begun.slot, result, progress=progress)
+        else:
+            assert not isinstance(result, DeviceArray)
+            network = None if self._opened is None else self._opened.network
+            correction = run_tiles(frame, begun.tiles, network, begun.statistics, result, progress)
+        timings = {
+            "prepare": begun.prepared.milliseconds,
+            "statistics": begun.statistics_ms,
+            "tiles": _ms_since(begun.started),
+        }
+        mode = None if begun.statistics is None else self._mode
+        self._report = made_report(self.manifest, self._opened, given, frame, begun.tiles, correction, timings, mode)
+        if isinstance(result, DeviceArray):
+            return result.owner
         return result if given.lr_cube is None else _cube_like(given.lr_cube, result, frame, self.manifest.ratio)
 
     def _takes_statistics(self, tiles: tuple[Tile, ...]) -> bool:
         """Whether the tiles must be told the frame's statistics; one tile is the frame and measures its own."""
-        return len(tiles) > 1 and self.manifest.statistics is not None
+        if self.manifest.statistics is None or self._opened is None:
+            return False
+        fixed = self._opened.network.backend.fixed
+        return len(tiles) > 1 or (fixed is not None and fixed.sample_lr is not None)
 
     def _measured(self, frame: Frame) -> Float:
-        assert self._network is not None
-        return self._network.measure(images_to_measure(frame, self._mode or "exact", max(self._seconds_by_side)))
+        assert self._opened is not None
+        largest = max(self._opened.seconds_by_side)
+        return self._opened.network.measure(images_to_measure(frame, self._mode or "exact", largest))
 
     def _plan(self, frame: Frame) -> tuple[Tile, ...]:
         tiling, grid = self.manifest.tiling, frame.grid.shape
-        if self._mode == "whole":
+        fixed = None if self._opened is None else self._opened.network.backend.fixed
+        if fixed is not None:
+            tile = fixed.tile_lr
+            _check_suits(grid, tile, whole=self._mode == "whole")
+        elif self._mode == "whole":
             tile = grid
-        elif self._network is None:
+        elif self._opened is None:
             tile = (max(1, GRAPHLESS_TILE_PX // self.manifest.ratio),) * 2
-        elif self._network.backend.tile_lr is not None:
-            tile = self._network.backend.tile_lr
-            _check_holds(grid, tile)
         else:
-            tile = fastest_tile(grid, tiling, self._seconds_by_side)
+            tile = fastest_tile(grid, tiling, self._opened.seconds_by_side)
         return plan_tiles(grid, tile, halo=tiling.halo_lr, alignment=tiling.alignment_lr)
 
-    def _output(self, frame: Frame, given: FrameInput, out: NDArray[Any] | None) -> NDArray[Any]:
+    def _output(self, frame: Frame, given: FrameInput, out: Any | None) -> NDArray[Any] | DeviceArray:
         rows, cols = (side * self.manifest.ratio for side in frame.lr_shape)
         shape = (rows, cols, given.lr_hsi.shape[2])
         if out is None:
             return np.empty(shape, np.float32)
+        if is_device_array(out):
+            return taken_output(out, shape, self._cuda)
         if out.shape != shape or out.dtype.kind != "f" or not out.flags.writeable:
             raise InputError(
                 f"out is {out.shape} {out.dtype}{'' if out.flags.writeable else ', read-only'}; "
                 f"wanted a writable float array {shape}"
             )
-        return out
-
-    def _reported(
-        self,
-        given: FrameInput,
-        frame: Frame,
-        found: Findings,
-        tiles: tuple[Tile, ...],
-        timings: dict[str, float],
-        statistics: StatisticsMode | None,
-    ) -> RunReport:
-        ratio = self.manifest.ratio
-        rows, cols = tiles[0].read.scaled(ratio).shape
-        backend = None if self._network is None else self._network.backend
-        masked_lr = int((~frame.lr_valid).sum())
-        masked_msi = 0 if frame.guide is None else frame.guide.count_invalid()
-        masked = f"{masked_lr} LR-HSI and {masked_msi} MSI pixels were invalid; the output is NaN above and at them"
-        return RunReport(
-            bundle=self.manifest.name,
-            network=self.manifest.network,
-            ratio=ratio,
-            base=self.manifest.base,
-            backend="numpy" if backend is None else backend.name,
-            precision="fp32" if backend is None else backend.precision,
-            device="CPU" if backend is None else backend.device,
-            statistics=statistics,
-            tile=(rows, cols),
-            n_tiles=len(tiles),
-            lr_shape=_shape3(given.lr_hsi),
-            msi_shape=None if given.hr_msi is None else _shape3(given.hr_msi),
-            translation_px=found.translation_px,
-            lr_noise=found.lr_noise,
-            msi_noise=found.msi_noise,
-            correction=found.correction,
-            masked_lr_px=masked_lr,
-            masked_msi_px=masked_msi,
-            timings_ms=timings | {"total": sum(timings.values())},
-            planned_bytes=self._planned_bytes(given, (rows, cols)),
-            fallback=self._fallback,
-            warnings=tuple(filter(None, (self._fallback, masked if masked_lr or masked_msi else ""))) + found.warnings,
-        )
-
-    def _planned_bytes(self, given: FrameInput, tile_px: tuple[int, int]) -> int:
-        pixels = tile_px[0] * tile_px[1]
-        # Of the LR-HSI: scaled and filled; with components, denoised, degraded output and correction as well.
-        copies = 6 if self.manifest.base == "subspace" else 3
-        if self.manifest.statistics is not None:
-            pixels += min(pixels, SAMPLE_PX**2)
-        return pixels * self.manifest.tiling.bytes_per_px + 2 * STRIP_BYTES + copies * given.lr_hsi.nbytes
+        array: NDArray[Any] = out
+        return array
 
 
-def _check_holds(grid: tuple[int, int], tile: tuple[int, int]) -> None:
-    if grid[0] < tile[0] or grid[1] < tile[1]:
+def _check_suits(grid: tuple[int, int], tile: tuple[int, int], *, whole: bool) -> None:
+    """Refuse a frame that an engine for one tile cannot run."""
+    if grid[0] < tile[0] or grid[1] < tile[1] or (whole and grid != tile):
         raise InputError(
-            f"lr_hsi has {grid[0]} x {grid[1]} pixels, and this engine was built for tiles of {tile[0]} x {tile[1]}: "
-            f"build one for such frames with hsi-edge build --frame {grid[0]}x{grid[1]}, or open the bundle with "
-            "backend='openvino'"
+            f"lr_hsi has {grid[0]} x {grid[1]} pixels{', to be run as a whole' if whole else ''}, and this engine was "
+            f"built for tiles of {tile[0]} x {tile[1]}: build one for such frames with hsi-edge build --frame "
+            f"{grid[0]}x{grid[1]}, or open the bundle with backend='openvino'"
         )
 
 
@@ -325,11 +359,6 @@ def _cube_like(lr: Cube, data: NDArray[Any], frame: Frame, ratio: int) -> Cube:
         mask=~invalid if invalid.any() else None,
         georeference=georeference,
     )
-
-
-def _shape3(array: NDArray[Any]) -> tuple[int, int, int]:
-    rows, cols, bands = array.shape
-    return rows, cols, bands
 
 
 def _ms_since(start: float) -> float:

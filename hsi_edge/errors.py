@@ -26,6 +26,10 @@ class EngineLoadError(HSIEdgeError):
     """A backend could not load or run the graph, or its golden replay went wrong."""
 
 
+class DeviceLostError(EngineLoadError):
+    """The GPU, or the context on it, was lost; open the engine again."""
+
+
 class OutputError(HSIEdgeError):
     """A result could not be written; what lay at its place before is untouched."""
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from hsi_edge.frame import Frame
+from hsi_edge.guide import STRIP_BYTES
+from hsi_edge.inputs import FrameInput
+from hsi_edge.manifest import Manifest, StatisticsMode
+from hsi_edge.opening import Opened
+from hsi_edge.statistics import SAMPLE_PX
+from hsi_edge.tiling.geometry import Tile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +65,80 @@ class RunReport:
     planned_gpu_bytes: int = 0
     fallback: str | None = None
     warnings: tuple[str, ...]
+
+
+def made_report(
+    manifest: Manifest,
+    opened: Opened | None,
+    given: FrameInput,
+    frame: Frame,
+    tiles: tuple[Tile, ...],
+    correction: float | None,
+    timings_ms: Mapping[str, float],
+    statistics: StatisticsMode | None,
+) -> RunReport:
+    """What is to be said of a run.
+
+    Args:
+        manifest: The model's.
+        opened: What ran it; None for a model without a graph.
+        given: The checked inputs.
+        frame: The prepared frame.
+        tiles: That it was cut into.
+        correction: As the tile loop returned it.
+        timings_ms: By stage, without their sum.
+        statistics: As in the report.
+    """
+    found = frame.findings(correction)
+    rows, cols = tiles[0].read.scaled(manifest.ratio).shape
+    backend = None if opened is None else opened.network.backend
+    pipeline = None if opened is None else opened.pipeline
+    masked_lr = int((~frame.lr_valid).sum())
+    masked_msi = 0 if frame.guide is None else frame.guide.count_invalid()
+    return RunReport(
+        bundle=manifest.name,
+        network=manifest.network,
+        ratio=manifest.ratio,
+        base=manifest.base,
+        backend="numpy" if backend is None else backend.name,
+        precision="fp32" if backend is None else backend.precision,
+        device="CPU" if backend is None else backend.device,
+        statistics=statistics,
+        tile=(rows, cols),
+        n_tiles=len(tiles),
+        lr_shape=_shape3(given.lr_hsi),
+        msi_shape=None if given.hr_msi is None else _shape3(given.hr_msi),
+        translation_px=found.translation_px,
+        lr_noise=found.lr_noise,
+        msi_noise=found.msi_noise,
+        correction=found.correction,
+        masked_lr_px=masked_lr,
+        masked_msi_px=masked_msi,
+        timings_ms={**timings_ms, "total": sum(timings_ms.values())},
+        planned_bytes=_planned_bytes(manifest, given, rows * cols),
+        planned_gpu_bytes=0 if pipeline is None else pipeline.planned_bytes,
+        fallback=None if opened is None else opened.fallback,
+        warnings=(*_warnings(opened, masked_lr, masked_msi), *found.warnings),
+    )
+
+
+def _warnings(opened: Opened | None, masked_lr: int, masked_msi: int) -> Iterator[str]:
+    if opened is not None and opened.fallback is not None:
+        yield opened.fallback
+    if masked_lr or masked_msi:
+        yield f"{masked_lr} LR-HSI and {masked_msi} MSI pixels were invalid; the output is NaN above and at them"
+    if opened is not None and opened.pipeline is not None:
+        yield from opened.pipeline.warnings
+
+
+def _planned_bytes(manifest: Manifest, given: FrameInput, tile_px: int) -> int:
+    # Of the LR-HSI: scaled and filled; with components, denoised, degraded output and correction as well.
+    copies = 6 if manifest.base == "subspace" else 3
+    if manifest.statistics is not None:
+        tile_px += min(tile_px, SAMPLE_PX**2)
+    return tile_px * manifest.tiling.bytes_per_px + 2 * STRIP_BYTES + copies * given.lr_hsi.nbytes
+
+
+def _shape3(image: NDArray[Any]) -> tuple[int, int, int]:
+    rows, cols, bands = image.shape
+    return rows, cols, bands

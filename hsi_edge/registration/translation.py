@@ -145,7 +145,8 @@ def _centred(image: Float | Matrix) -> Matrix:
 
 
 @functools.lru_cache(maxsize=64)
-def _taps(fraction: float) -> tuple[float, ...]:
+def sinc_taps(fraction: float) -> tuple[float, ...]:
+    """The `TAPS` weights, windowed sinc, that read an image that fraction of a pixel further on; they sum to 1."""
     x = np.arange(TAPS) - (TAPS // 2 - 1) - fraction
     half = TAPS // 2
     taps = np.sinc(x) * np.sinc(x / half) * (np.abs(x) < half)
@@ -171,7 +172,7 @@ def resampled(image: Float, shift_px: float, axis: int) -> Float:
     length = image.shape[axis] - 2 * margin
     result: Float | None = None
     index: list[slice] = [slice(None)] * image.ndim
-    for offset, tap in enumerate(_taps(round(shift_px - whole, 4))):
+    for offset, tap in enumerate(sinc_taps(round(shift_px - whole, 4))):
         index[axis] = slice(first + offset, first + offset + length)
         part = np.float32(tap) * image[tuple(index)]
         result = part if result is None else np.add(result, part, out=result)

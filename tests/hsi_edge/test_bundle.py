@@ -478,5 +478,5 @@ def test_an_update_that_does_not_fit_leaves_the_bundle_as_it_was(folder):
 
 
 def test_a_zip_file_is_not_updated_in_place(archive):
-    with pytest.raises(InputError, match="toy.zip is a file; unpack it to a folder"):
+    with pytest.raises(InputError, match=r"toy\.zip is a file; unpack it to a folder"):
         update_bundle(archive, MANIFEST, {})

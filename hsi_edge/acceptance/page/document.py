@@ -56,8 +56,9 @@ def verdict_sentence(check: Check) -> str:
     missed = [verdict for verdict in check.verdicts if verdict.outcome != "passed"]
     if not missed:
         return (
-            f"Passed: {engine} meets all {count} limits of its gate; a frame takes {first.latency.p50_ms:.3g} ms, and "
-            f"99 of 100 take at most {first.latency.p99_ms:.3g} ms."
+            f"Passed: {engine} meets all {count} limits of its gate; a frame takes "
+            f"{page.milliseconds(first.latency.p50_ms)}, and 99 of 100 take at most "
+            f"{page.milliseconds(first.latency.p99_ms)}."
         )
     words = "; ".join(f"{verdict.what}: {verdict.measured}, wanted {verdict.wanted}" for verdict in missed)
     return f"Failed: {engine} misses {len(missed)} of {count} limits of its gate: {words}."
