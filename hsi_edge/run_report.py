@@ -35,7 +35,8 @@ class RunReport:
         correction: How far the degraded output was off the LR-HSI before it was made to agree (root mean square), as a
             part of the same peak; None where that is not done.
         masked_lr_px, masked_msi_px: Invalid pixels of the inputs; the output is NaN above and at them.
-        timings_ms: By stage: `prepare`, `statistics`, `tiles`, `total`.
+        timings_ms: By stage: `prepare`, `statistics`, `tiles`, and `total`, their sum; on a GPU also `device`, what it
+            was busy or waiting from the start of the upload until the result was made.
         planned_bytes: Memory planned beyond the inputs and the output.
         planned_gpu_bytes: Memory planned and allocated on the GPU, the engine's included; 0 on a CPU.
         fallback: Why this is not what the bundle or the device was made for; None where it is. Also among the warnings.
@@ -114,7 +115,8 @@ def made_report(
         correction=found.correction,
         masked_lr_px=masked_lr,
         masked_msi_px=masked_msi,
-        timings_ms={**timings_ms, "total": sum(timings_ms.values())},
+        timings_ms={**timings_ms, "total": sum(timings_ms.values())}
+        | ({} if pipeline is None else {"device": pipeline.device_ms}),
         planned_bytes=_planned_bytes(manifest, given, rows * cols),
         planned_gpu_bytes=0 if pipeline is None else pipeline.planned_bytes,
         fallback=None if opened is None else opened.fallback,

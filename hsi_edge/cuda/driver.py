@@ -145,10 +145,11 @@ class Cuda:
         handle = self._call("cuStreamCreate", self._api.CUstream_flags.CU_STREAM_NON_BLOCKING)
         return self._hold(int(handle), "cuStreamDestroy", handle)
 
-    def new_event(self) -> int:
-        """An event, which has happened until it is recorded."""
+    def new_event(self, *, timed: bool = False) -> int:
+        """An event, which has happened until it is recorded; `timed` for `elapsed_ms`."""
         flags = self._api.CUevent_flags
-        handle = self._call("cuEventCreate", flags.CU_EVENT_DISABLE_TIMING | flags.CU_EVENT_BLOCKING_SYNC)
+        untimed = flags.CU_EVENT_DEFAULT if timed else flags.CU_EVENT_DISABLE_TIMING
+        handle = self._call("cuEventCreate", untimed | flags.CU_EVENT_BLOCKING_SYNC)
         return self._hold(int(handle), "cuEventDestroy", handle)
 
     def record(self, event: int, stream: int) -> None:
@@ -162,6 +163,10 @@ class Cuda:
     def synchronize(self, event: int) -> None:
         """Wait here until the event has happened."""
         self._call("cuEventSynchronize", event)
+
+    def elapsed_ms(self, first: int, last: int) -> float:
+        """Milliseconds between two timed events that have both happened."""
+        return float(self._call("cuEventElapsedTime", first, last))
 
     def allocate(self, nbytes: int) -> int:
         """Device memory, not initialised."""

@@ -47,10 +47,12 @@ class DevicePipeline:
 
     Attributes:
         engine: As given.
+        device_ms: From the start of the upload until the result was made, of the frame that was finished last.
     """
 
     def __init__(self, engine: DeviceEngine, cuda: Cuda, manifest: Manifest, budget_bytes: int | None = None) -> None:
         self.engine = engine
+        self.device_ms = 0.0
         self._cuda = cuda
         self._manifest = manifest
         self._budget = budget_bytes
@@ -147,6 +149,7 @@ class DevicePipeline:
             except BaseException:
                 self.abandon(slot)
                 raise
+            self.device_ms = self._cuda.elapsed_ms(slot.began, slot.ended)
         slot.passes = None
         if progress is not None and isinstance(result, DeviceArray):
             progress(len(slot.loop.tiles), len(slot.loop.tiles))
@@ -187,7 +190,8 @@ class DevicePipeline:
         cuda = self._cuda
         memory = FrameMemory(cuda, self._plan(shape))
         loop = TileLoop(Machine(cuda, self._kernels, self.engine, self._manifest, self._side), memory, tiles)
-        return Slot(memory, loop, cuda.new_event(), (cuda.new_event(), cuda.new_event()))
+        began, ended = (cuda.new_event(timed=True) for _ in range(2))
+        return Slot(memory, loop, cuda.new_event(), (cuda.new_event(), cuda.new_event()), began, ended)
 
     def _plan(self, shape: FrameShape) -> Plan:
         plans = [
@@ -207,7 +211,7 @@ class DevicePipeline:
     def _release(self, slot: Slot) -> None:
         slot.loop.release()
         slot.memory.release()
-        self._cuda.release(slot.ready, *slot.arrived)
+        self._cuda.release(slot.ready, *slot.arrived, slot.began, slot.ended)
 
     def _wait_for_all(self) -> None:
         for stream in (self._up, self._side, self._out, self._cuda.stream):
@@ -216,6 +220,7 @@ class DevicePipeline:
 
     def _bring_up(self, slot: Slot, passes: Passes) -> None:
         cuda = self._cuda
+        cuda.record(slot.began, self._up)
         slot.memory.upload(self._up)
         if passes.msi is not None:
             wait_for(cuda, self._up, passes.msi, slot.ready)

@@ -27,6 +27,7 @@ class Slot:
         loop: Over its tiles.
         ready: An event: the frame is on the GPU.
         arrived: An event for either strip of the result: the host can take it.
+        began, ended: Timed events: the upload begins, the result is made.
         passes: Over the frame that is under way; None where none is.
     """
 
@@ -34,6 +35,8 @@ class Slot:
     loop: TileLoop
     ready: int
     arrived: tuple[int, int]
+    began: int
+    ended: int
     passes: Passes | None = None
 
 
@@ -43,8 +46,8 @@ def hand_over(cuda: Cuda, stream: int, slot: Slot, result: DeviceArray) -> None:
     wait_for(cuda, stream, result, slot.arrived[0])
     for (top, bottom), _ in _finished_parts(cuda, stream, slot):
         passes.write_rows((top, bottom), result.address + top * result.strides[0], result.strides, stream)
-    cuda.record(slot.arrived[0], stream)
-    cuda.synchronize(slot.arrived[0])
+    cuda.record(slot.ended, stream)
+    cuda.synchronize(slot.ended)
 
 
 def bring_down(cuda: Cuda, stream: int, slot: Slot, result: NDArray[Any], progress: Progress | None) -> None:
@@ -68,8 +71,10 @@ def bring_down(cuda: Cuda, stream: int, slot: Slot, result: NDArray[Any], progre
             cuda.record(slot.arrived[turn], stream)
             under_way.append((turn, (top, bottom), done if bottom == last else 0))
             turn = 1 - turn
+    cuda.record(slot.ended, stream)
     while under_way:
         take()
+    cuda.synchronize(slot.ended)
 
 
 def _finished_parts(cuda: Cuda, stream: int, slot: Slot) -> Iterator[tuple[tuple[int, int], int]]:

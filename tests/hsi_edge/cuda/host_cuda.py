@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import random
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ class Work:
         self.function = function
         self.after = after
         self.done = False
+        self.at = 0.0
 
 
 class Graph:
@@ -80,6 +82,7 @@ class HostCuda:
         self._held: set[int] = set()
         self._last: dict[int, Work | None] = {}
         self._events: dict[int, Work | None] = {}
+        self._timed: set[int] = set()
         self._pending: list[Work] = []
         self._captured: list[Work] | None = None
         self._joined: set[int] = set()
@@ -95,8 +98,11 @@ class HostCuda:
     def new_stream(self) -> int:
         return self._new(self._last)
 
-    def new_event(self) -> int:
-        return self._new(self._events)
+    def new_event(self, *, timed: bool = False) -> int:
+        event = self._new(self._events)
+        if timed:
+            self._timed.add(event)
+        return event
 
     def _new(self, where: dict[int, Work | None]) -> int:
         handle = next(self._handles)
@@ -145,7 +151,17 @@ class HostCuda:
             self._pending.remove(work)
             work.function()
             work.done = True
+            work.at = time.perf_counter()
             work.after = set()
+
+    def elapsed_ms(self, first: int, last: int) -> float:
+        assert {first, last} <= self._timed, "CUDA times only events that were made for it"
+        began, ended = self._events[first], self._events[last]
+        assert began is not None
+        assert ended is not None
+        assert began.done, "the first event has not happened yet"
+        assert ended.done, "the last event has not happened yet"
+        return (ended.at - began.at) * 1000
 
     def allocate(self, nbytes: int) -> int:
         block = np.full(nbytes, 0xFF, np.uint8)

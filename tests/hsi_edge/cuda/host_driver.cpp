@@ -101,6 +101,9 @@ API cuEventCreate(Handle* event, unsigned) { IN_CONTEXT events.insert(*event = +
 API cuEventDestroy_v2(Handle event) { IN_CONTEXT return events.erase(event) ? SUCCESS : INVALID_HANDLE; }
 API cuEventRecord(Handle event, Handle stream) { IN_CONTEXT KNOWN(event, events) KNOWN(stream, streams) return SUCCESS; }
 API cuEventSynchronize(Handle event) { IN_CONTEXT KNOWN(event, events) return SUCCESS; }
+API cuEventElapsedTime_v2(float* milliseconds, Handle first, Handle last) {
+    IN_CONTEXT KNOWN(first, events) KNOWN(last, events) *milliseconds = 1.5f; return SUCCESS;
+}
 API cuStreamWaitEvent(Handle stream, Handle event, unsigned) {
     IN_CONTEXT KNOWN(event, events) KNOWN(stream, streams) return SUCCESS;
 }

@@ -29,6 +29,7 @@ def test_every_kind_of_model_gives_what_the_cpu_gives(rig, rng, kind, integrated
     assert len(one.tiles) > 4
     assert one.pipeline.warnings == ()
     assert one.cuda.graph_launches == 2 * one.cuda.captures > 0
+    assert one.pipeline.device_ms > 0
 
 
 def test_a_frame_of_one_tile_measures_its_own_statistics(rig, rng):
