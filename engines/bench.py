@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from engines.verdicts import Target
-from hsi_edge.backends import ENGINE_BACKENDS, graph_precision, is_engine_backend
+from hsi_edge.backends import ENGINE_BACKENDS, graph_precision
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import InputError
+from hsi_edge.gpu import find_device
 from hsi_edge.machine import cpu_features
 from hsi_edge.manifest import Manifest
 
@@ -27,11 +28,10 @@ TORCH, COMPILED = "torch eager, whole frame, FP32", "torch.compile, whole frame,
 PRECISIONS = ("fp32", "bf16", "int8")
 ENGINE = {precision: f"HSIEngine, {precision.upper()}" for precision in PRECISIONS}
 BARE = {precision: f"bare OpenVINO, same inferences, {precision.upper()}" for precision in PRECISIONS}
-OTHERS = (
-    *(("onnxruntime", precision) for precision in ("fp32", "int8")),
-    *((backend, precision) for backend in ENGINE_BACKENDS for precision in ("fp32", "fp16", "int8")),
-)
+OTHERS = tuple(("onnxruntime", precision) for precision in ("fp32", "int8"))
 """Backends and precisions beside those of the default backend."""
+GPU_ENGINES = tuple((backend, precision) for backend in ENGINE_BACKENDS for precision in ("fp32", "fp16", "int8"))
+NO_GPU = f"HSIEngine, {' and '.join(ENGINE_BACKENDS)}"
 ORT_CUDA = "bare ONNX Runtime on CUDA, whole frame, FP32"
 LEAST_INT8_GAIN = 1.2
 _IMPORT = "import time; t = time.perf_counter_ns(); import hsi_edge; print((time.perf_counter_ns() - t) / 1e9)"
@@ -149,7 +149,11 @@ def _frame_rows(
     for precision in PRECISIONS:
         loss_db = _loss_db(manifest, precision)
         rows |= {name: Row(name, loss_db) for name in (ENGINE[precision], BARE[precision])}
-    rows |= {_other(*other): Row(_other(*other), _loss_db(manifest, other[1])) for other in OTHERS}
+    device, why_none = find_device()
+    others = OTHERS if device is None else (*OTHERS, *GPU_ENGINES)
+    rows |= {_other(*other): Row(_other(*other), _loss_db(manifest, other[1])) for other in others}
+    if device is None:
+        rows[NO_GPU] = Row(NO_GPU, note=why_none)
     rows[ORT_CUDA] = Row(ORT_CUDA)
     eager = ["-m", "export", "eager", "--bands", str(manifest.n_bands), "--msi-bands", str(manifest.msi.bands)]
     eager += ["--side", str(SIDE), "--repeats", "1"]
@@ -162,7 +166,7 @@ def _frame_rows(
             arguments = {**frame, "backend": "openvino", "precision": precision}
             rows[name].add(processes.job(name, "run_engine", arguments))
             rows[BARE[precision]].add(_bare(processes, path, precision, pairs[precision]))
-        for backend, precision in OTHERS:
+        for backend, precision in others:
             name, arguments = _other(backend, precision), {**frame, "backend": backend, "precision": precision}
             rows[name].add(processes.job(name, "run_engine", arguments))
         rows[ORT_CUDA].add(processes.job(ORT_CUDA, "run_onnxruntime_cuda", frame))
@@ -241,9 +245,12 @@ def _overheads(pairs: dict[str, dict[str, Any]]) -> Iterator[Target]:
 
 def _on_gpu(processes: _Processes, path: str) -> Iterator[Target]:
     """What the runtime adds to a GPU's engine, and what a CUDA graph takes off it."""
-    for backend, precision in OTHERS:
-        if not is_engine_backend(backend):
-            continue
+    device, why_none = find_device()
+    if device is None:
+        yield Target("on a GPU: slower than the bare engine", None, "%", at_most=5.0, note=why_none)
+        yield Target("on a GPU: gain of a CUDA graph", None, "x", note=why_none)
+        return
+    for backend, precision in GPU_ENGINES:
         name = f"{backend}, {precision.upper()}"
         arguments = {"bundle": path, "side": SIDE, "backend": backend, "precision": precision, "repeats": 50}
         result = processes.job(f"{name}: bare engine turn by turn", "compare_with_bare_engine", arguments)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import get_args
 
 from hsi_edge.backends.tensorrt_build import buildable_capabilities
 from hsi_edge.backends.tensorrt_library import MODULES
 from hsi_edge.bundle import Bundle
-from hsi_edge.engine_build import BuildOrder, build_engine, chosen_tile, library_for
+from hsi_edge.engine_build import BuildOrder, build_engine, build_for_device, chosen_tile, library_for
 from hsi_edge.engine_store import EngineFacts, Kind, device_engines
 from hsi_edge.errors import EngineLoadError, InputError, OutputError
 from hsi_edge.gpu import DeviceFacts, find_device
 from hsi_edge.manifest import GraphPrecision, Manifest
+from hsi_edge.signing import SIGN_COMMAND, SIGNATURE
 
 DEFAULT_MEMORY_MB = 1024
 """Budget for a tile where no size is asked for: the largest candidate of every shipped model fits."""
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     capabilities = tuple(sorted(set(arguments.target or ()), key=float))
     kind, device = _checked_target(arguments.backend, capabilities)
     root = arguments.output or (device_engines(bundle) if device else _bundle_engines(bundle))
-    _check_writable(root)
+    _check_place(root, bundle)
     for precision in precisions:
         order = BuildOrder(
             kind=kind,
@@ -95,9 +96,15 @@ def run(arguments: argparse.Namespace) -> None:
             tile_lr=tile,
             frame_lr=arguments.frame,
         )
-        engine = build_engine(bundle, order, root)
+        for_here = device is not None and arguments.output is None
+        engine = build_for_device(bundle, order) if for_here else build_engine(bundle, order, root)
         sys.stdout.write(f"engine: {engine.folder} ({_in_words(engine.facts)})\n")
         sys.stdout.flush()
+    if SIGNATURE in bundle.store.sizes and _is_below(root, bundle.path):
+        sys.stderr.write(
+            f"note: {bundle.path} is signed, and its signature does not cover what was built; sign it anew with: "
+            f"{SIGN_COMMAND}\n"
+        )
 
 
 def _checked_precisions(manifest: Manifest, wanted: list[GraphPrecision] | None) -> list[GraphPrecision]:
@@ -148,11 +155,26 @@ def _bundle_engines(bundle: Bundle) -> Path:
     return bundle.path / "engines"
 
 
-def _check_writable(root: Path) -> None:
+def _check_place(root: Path, bundle: Bundle) -> None:
     """Before the long work, and not after it."""
+    if bundle.path.is_dir() and _is_below(root, bundle.path) and not _is_below(root, bundle.path / "engines"):
+        raise InputError(
+            f"engines in {root} would lie among the files of the bundle {bundle.path}; leave -o out, or name a folder "
+            "beside it"
+        )
     there = next(path for path in (root, *root.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise OutputError(f"engines cannot be written into {root}: {there} cannot be written to; name another with -o")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".hsi-edge-", dir=there):
+            pass
+    except OSError as err:
+        raise OutputError(
+            f"engines cannot be written into {root}: {there} cannot be written to ({err.strerror}); name another with "
+            "-o"
+        ) from err
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _in_words(facts: EngineFacts) -> str:

@@ -20,6 +20,7 @@ from hsi_edge.engine_store import (
     Kind,
     StoredEngine,
     device_engines,
+    drop_predecessors,
     plan_file,
     save_engine,
 )
@@ -64,7 +65,7 @@ def build_engine(bundle: Bundle, order: BuildOrder, root: Path) -> StoredEngine:
     manifest = bundle.manifest
     version = str(load_tensorrt(order.kind).__version__)
     shapes = plan_shapes(manifest, order.tile_lr, order.frame_lr)
-    graphs = {form: bundle.read_bytes(_graph_name(manifest, order.precision, form)) for form in shapes}
+    graphs = {form: bundle.read_bytes(graph_name(manifest, order.precision, form)) for form in shapes}
     built = {form: _built(manifest, order, form, graphs[form], shapes[form]) for form in shapes}
     device = order.device
     facts = EngineFacts(
@@ -112,7 +113,17 @@ def build_here(
         precision=narrowest if precision is None else precision,
         tile_lr=chosen_tile(manifest, None, None, budget_bytes),
     )
-    return build_engine(bundle, order, device_engines(bundle))
+    return build_for_device(bundle, order)
+
+
+def build_for_device(bundle: Bundle, order: BuildOrder) -> StoredEngine:
+    """Build one engine into this device's cache, in place of those of other tiles or versions that it takes over from.
+
+    Raises as `build_engine`.
+    """
+    engine = build_engine(bundle, order, device_engines(bundle))
+    drop_predecessors(engine)
+    return engine
 
 
 def library_for(device: DeviceFacts, kind: Kind | None) -> Kind:
@@ -189,7 +200,8 @@ def _aligned(manifest: Manifest, frame_lr: tuple[int, int]) -> tuple[int, int]:
     return math.ceil(frame_lr[0] / unit) * unit, math.ceil(frame_lr[1] / unit) * unit
 
 
-def _graph_name(manifest: Manifest, precision: GraphPrecision, form: Form) -> str:
+def graph_name(manifest: Manifest, precision: GraphPrecision, form: Form) -> str:
+    """The bundle's file with a graph in a form that it has."""
     graph = manifest.graphs[precision]
     name = graph.whole if form == "whole" else graph.given
     assert name is not None

@@ -55,6 +55,26 @@ def choose_engine(
         device: This machine's GPU; None if it has none.
         precision: The only one wanted; None for the fastest.
     """
+    valid, reasons = valid_engines(manifest, graphs, engines, device, precision)
+    for engine in valid:
+        damage = _damage(engine)
+        if damage is None:
+            return Choice(engine, tuple(reasons))
+        reasons.append(f"{engine.folder.name}: {damage}")
+    return Choice(None, tuple(reasons))
+
+
+def valid_engines(
+    manifest: Manifest,
+    graphs: GraphHashes,
+    engines: Sequence[StoredEngine],
+    device: DeviceFacts | None,
+    precision: GraphPrecision | None = None,
+) -> tuple[list[StoredEngine], list[str]]:
+    """The engines whose facts say that they run a model here, the best first, and for each other a line with why not.
+
+    Args as of `choose_engine`; nothing but the facts is read.
+    """
     reasons, valid = [], []
     for engine in engines:
         reason = _refusal(engine.facts, manifest, graphs, device, precision)
@@ -62,12 +82,7 @@ def choose_engine(
             valid.append(engine)
         else:
             reasons.append(f"{engine.folder.name}: {reason}")
-    for engine in sorted(valid, key=_rank):
-        damage = _damage(engine)
-        if damage is None:
-            return Choice(engine, tuple(reasons))
-        reasons.append(f"{engine.folder.name}: {damage}")
-    return Choice(None, tuple(reasons))
+    return sorted(valid, key=_rank), reasons
 
 
 def graph_hashes(manifest: Manifest) -> GraphHashes:

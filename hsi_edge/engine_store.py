@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Literal
 from hsi_edge.backends import EngineBackend
 from hsi_edge.bundle import Bundle
 from hsi_edge.device_facts import cache_folder
-from hsi_edge.errors import EngineLoadError, ManifestError, OutputError
+from hsi_edge.errors import EngineLoadError, ManifestError, OutputError, SignatureError
 from hsi_edge.io.atomic import atomic_path
 from hsi_edge.manifest import GraphPrecision
 from hsi_edge.records import plain_from_record, plain_from_yaml, record_from_plain, yaml_from_plain
@@ -198,10 +200,15 @@ def save_engine(root: Path, facts: EngineFacts, plans: Mapping[Form, bytes]) -> 
     return StoredEngine(folder, facts)
 
 
-def stored_engines(root: Path) -> tuple[list[StoredEngine], list[str]]:
-    """The engines below a root, by name, and one line for each that is there and cannot be read.
+def stored_engines(root: Path, covered: Mapping[str, str] | None = None) -> tuple[list[StoredEngine], list[str]]:
+    """The engines below a root, by name, and one line for each that is there and cannot be read or trusted.
 
     Only the facts are read: the plans are large, and none is trusted before its turn.
+
+    Args:
+        root: Need not exist.
+        covered: What a bundle's signature covers (`Bundle.covered`), the root being its `engines`: other facts are not
+            parsed, and covered ones hold their plans' hashes. None where no key is trusted.
     """
     engines, unreadable = [], []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
@@ -209,13 +216,37 @@ def stored_engines(root: Path) -> tuple[list[StoredEngine], list[str]]:
         if folder.name.startswith(".") or not folder.is_dir():
             continue
         try:
-            engines.append(StoredEngine(folder, _read_facts(folder)))
+            engines.append(StoredEngine(folder, _read_facts(folder, covered)))
+        except SignatureError as err:
+            unreadable.append(f"{folder.name}: {err}")
         except (ManifestError, OSError) as err:
             unreadable.append(f"the engine {folder.name} cannot be read: {err}; remove it, or build it anew")
     return engines, unreadable
 
 
-def _read_facts(folder: Path) -> EngineFacts:
+def drop_predecessors(engine: StoredEngine) -> None:
+    """Remove what the same library built before for the same precision beside an engine: only one of them would run."""
+    for other in stored_engines(engine.folder.parent)[0]:
+        same = (other.facts.backend, other.facts.precision) == (engine.facts.backend, engine.facts.precision)
+        if same and other.folder != engine.folder:
+            # Out of sight at once, so that nobody finds half of it.
+            aside = other.folder.with_name(f".old-{other.folder.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(other.folder.replace(aside), ignore_errors=True)
+
+
+def has_zipped_engines(bundle: Bundle) -> bool:
+    """Whether a bundle is a `.zip` file with engines, which are not read there."""
+    if bundle.path.is_dir():
+        return False
+    with zipfile.ZipFile(bundle.path) as archive:
+        return any(name.endswith(f"/{FACTS}") for name in archive.namelist())
+
+
+def _read_facts(folder: Path, covered: Mapping[str, str] | None) -> EngineFacts:
     with (folder / FACTS).open("rb") as stream:
         data = stream.read(MAX_FACTS_BYTES + 1)
+    name = f"engines/{folder.name}/{FACTS}"
+    if covered is not None and covered.get(name) != hashlib.sha256(data).hexdigest():
+        raise SignatureError("the bundle's signature does not cover it; sign the bundle anew")
     return record_from_plain(EngineFacts, plain_from_yaml(data, MAX_FACTS_BYTES))

@@ -28,8 +28,14 @@ FP16 has 11 bits of mantissa, BF16 8, INT8 256 steps, and what they lose on real
 here it shows that a device computes what it should."""
 
 
-def replay_golden(bundle: Bundle, network: Network, budget_bytes: int) -> dict[int, float]:
+def replay_golden(bundle: Bundle, network: Network, budget_bytes: int, plans: str = "") -> dict[int, float]:
     """Check the graph on this device unless that was done before.
+
+    Args:
+        bundle: With a golden pair.
+        network: Of it, on the backend to check.
+        budget_bytes: Of memory, for a tile.
+        plans: What an engine is made of, so that another one of the same graph is checked anew.
 
     Returns:
         Seconds per tile by side in LR pixels, measured or remembered.
@@ -40,7 +46,7 @@ def replay_golden(bundle: Bundle, network: Network, budget_bytes: int) -> dict[i
     """
     backend = network.backend
     key = " ".join(
-        (bundle.fingerprint, __version__, backend.name, backend.precision, backend.device, str(budget_bytes))
+        (bundle.fingerprint, __version__, backend.name, backend.precision, backend.device, str(budget_bytes), plans)
     )
     if known := recall(key).get("seconds_by_side"):
         return {int(side): float(seconds) for side, seconds in known.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hsi_edge.cuda.driver import Cuda
 from hsi_edge.cuda.session import DeviceSession
 from hsi_edge.device_facts import cache_folder
 from hsi_edge.engine_store import EngineFacts, Form, Kind, StoredEngine
-from hsi_edge.errors import EngineLoadError
+from hsi_edge.errors import DeviceLostError, EngineLoadError
 
 
 class TensorRTEngine:
@@ -211,7 +211,10 @@ class TensorRTBackend:
 
     def close(self) -> None:
         """Free what its engines and sessions hold; they must not be used after it."""
-        with self.cuda.active():
+        with ExitStack() as stack:
+            # A lost GPU takes no calls, but its library must still let go of it.
+            with suppress(DeviceLostError):
+                stack.enter_context(self.cuda.active())
             # In this order: a session uses its engine.
             while self._sessions:
                 self._sessions.pop().close()

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.sign import make_keys, sign_bundle
 from hsi_edge import cli
 from hsi_edge.cube import Cube
 from hsi_edge.io import write
+from hsi_edge.signing import KEY_VARIABLE
 from tests.tiny_bundles import WAVELENGTHS_NM, frame_pair, fusion_manifest, write_tiny_bundle
 
 WRONG_USE, FAILED = 2, 1
@@ -32,8 +34,8 @@ def folder(tmp_path, monkeypatch, rng):
     return tmp_path
 
 
-def run(capsys, lr="frame.hdr", msi="photo.npy", model="model"):
-    code = cli.main(["run", model, lr, msi, "-o", "out.npy"])
+def run(capsys, lr="frame.hdr", msi="photo.npy", model="model", backend="openvino"):
+    code = cli.main(["run", model, lr, msi, "-o", "out.npy", "--backend", backend])
     last = capsys.readouterr().err.splitlines()[-1:]
     return code, "".join(last)
 
@@ -154,6 +156,40 @@ def test_a_bundle_for_another_sensor_is_refused(folder, capsys):
         WRONG_USE,
         "lr_hsi covers 450 to 650 nm; the model infrared takes 5 bands (900 to 1300 nm)",
         model="infrared",
+    )
+
+
+@pytest.fixture
+def trusted(folder, monkeypatch):
+    """The bundle is signed with the key that the device trusts; a function that trusts another one."""
+    ours, theirs = (make_keys(folder / name) for name in ("ours", "theirs"))
+    sign_bundle(folder / "model", ours[0])
+    monkeypatch.setenv(KEY_VARIABLE, str(ours[1]))
+    return lambda: monkeypatch.setenv(KEY_VARIABLE, str(theirs[1]))
+
+
+def test_a_bundle_altered_after_it_was_signed_is_refused(folder, capsys, trusted):
+    assert cli.main(["run", "model", "frame.hdr", "photo.npy", "-o", "other.npy"]) == 0
+    manifest = folder / "model" / "manifest.yaml"
+    manifest.write_text(manifest.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    refuse(capsys, FAILED, "model/manifest.yaml was altered after the bundle was signed; copy the bundle anew")
+
+
+def test_a_bundle_signed_with_another_key_or_not_at_all_is_refused(folder, capsys, trusted):
+    trusted()
+    refuse(capsys, FAILED, "model/signature was not made with the private key to")
+    (folder / "model" / "signature").unlink()
+    refuse(capsys, FAILED, "model is not signed, and this device takes only bundles signed for")
+
+
+def test_an_engine_that_does_not_run_here_is_refused_where_it_is_asked_for(folder, capsys, monkeypatch):
+    monkeypatch.setattr("hsi_edge.opening.find_device", lambda: (None, "there is no NVIDIA driver here"))
+    refuse(
+        capsys,
+        FAILED,
+        "no engine of tiny-x2 runs here on tensorrt-rtx: there is no NVIDIA driver here. To go on, open it with "
+        "backend='openvino'",
+        backend="tensorrt-rtx",
     )
 
 

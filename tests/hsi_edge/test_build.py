@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hsi_edge import build
-from hsi_edge.engine_store import stored_engines
+from hsi_edge.engine_store import device_engines, stored_engines
 from hsi_edge.errors import EngineLoadError, InputError, MissingPackageError, OutputError
 from hsi_edge.gpu import DeviceFacts, this_platform
 from tests.hsi_edge.backends.fake_tensorrt import install
@@ -150,6 +150,43 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_work(bundle, trt, 
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot be written into .*file/engines: .*name another with -o"):
         run(bundle.path, "--target", "sm_86", "-o", tmp_path / "file" / "engines")
+
+
+@pytest.mark.parametrize("place", ["", "report", "engines/.."])
+def test_engines_among_the_bundles_own_files_are_refused(bundle, trt, place):
+    trt.fake.build_error = "not reached"
+    with pytest.raises(InputError, match=r"would lie among the files of the bundle .*; leave -o out, or name"):
+        run(bundle.path, "--target", "sm_86", "-o", bundle.path / place)
+    assert type(bundle).open(bundle.path).fingerprint == bundle.fingerprint
+
+
+def test_what_is_built_for_this_device_takes_the_place_of_what_was_built_before(bundle, trt, monkeypatch, capsys):
+    trt.fake.gpu = True
+    monkeypatch.setattr(build, "find_device", lambda: (RTX_3080, ""))
+    for tile in (16, 8):
+        run(bundle.path, "--tile", tile)
+    (engine,), unreadable = stored_engines(device_engines(bundle))
+    assert engine.facts.tile_lr == (8, 8)
+    assert unreadable == []
+    assert [path.name for path in device_engines(bundle).iterdir()] == [engine.folder.name]
+
+
+def test_ahead_of_time_engines_of_several_tiles_stay(bundle):
+    for tile in (16, 8):
+        run(bundle.path, "--target", "8.6", "--tile", tile)
+    assert len(stored_engines(bundle.path / "engines")[0]) == 2
+
+
+def test_what_is_added_to_a_signed_bundle_is_said_to_be_unsigned(bundle, tmp_path, capsys):
+    (bundle.path / "signature").write_bytes(b"of the bench")
+    run(bundle.path, "--target", "8.6", "-o", tmp_path / "beside")
+    assert "signed" not in capsys.readouterr().err
+    run(bundle.path, "--target", "8.6")
+    note = capsys.readouterr().err.splitlines()[-1]
+    assert note == (
+        f"note: {bundle.path} is signed, and its signature does not cover what was built; sign it anew with: "
+        "python -m engines sign BUNDLE --key private.pem"
+    )
 
 
 def test_a_failed_build_leaves_nothing_behind(bundle, trt):
