@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hsi_edge.errors import HSIEdgeError, InputError
+from hsi_edge.command_line import OneLineParser, run_tool
+from hsi_edge.errors import InputError
 from hsi_edge.machine import machine_facts
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "openvino")
@@ -18,17 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 for success, 2 for wrong use, 1 for failed work."""
     words = sys.argv[1:] if argv is None else list(argv)
     command = {"diff": _diff_parser, "table": _table_parser}.get(words[0] if words else "")
-    arguments = _parser().parse_args(words) if command is None else command().parse_args(words[1:])
-    try:
-        arguments.run(arguments)
-    except HSIEdgeError as err:
-        print(f"calib: {err}", file=sys.stderr)
-        return 2 if isinstance(err, ValueError) else 1
-    return 0
+    parser, rest = (_parser, words) if command is None else (command, words[1:])
+    return run_tool("calib", lambda: parser().parse_args(rest))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m calib",
         description="Put an FP16 or INT8 graph into a bundle, if it passes its accuracy gate on the scenes held out.",
         epilog="Other commands, each with --help: python -m calib diff, python -m calib table",
@@ -43,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _diff_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m calib diff",
         description="Find the layer that diverges first between two graphs or two backends.",
     )
@@ -62,7 +58,7 @@ def _diff_parser() -> argparse.ArgumentParser:
 
 
 def _table_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m calib table", description="Score the precisions of bundles on scenes that took no part in them."
     )
     parser.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE", help="of the scenes' ratio")

@@ -93,7 +93,9 @@ def read_gate(path: Path | None, precision: Narrow) -> Gate:
         default = plain_from_record(DEFAULT_GATES[precision])
         assert isinstance(default, dict)
         return record_from_plain(Gate, default | given if isinstance(given, dict) else given)
-    except (OSError, ManifestError, InputError) as err:
+    except OSError as err:
+        raise InputError(f"cannot read the gate {path} ({err.strerror}); check the path") from err
+    except (ManifestError, InputError) as err:
         raise InputError(f"the gate {path}: {err}") from err
 
 

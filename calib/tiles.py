@@ -21,7 +21,7 @@ from hsi_edge.manifest import Manifest
 from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
 from hsi_edge.scenes import ReferenceScene
-from hsi_edge.statistics import images_to_measure
+from hsi_edge.statistics import images_to_measure, sample_shape
 from hsi_edge.tiling.geometry import Region, Tile, plan_tiles
 from hsi_edge.tiling.size import candidate_sides
 
@@ -177,7 +177,8 @@ def statistics_images(manifest: Manifest, frame: Frame) -> Inputs:
     assert manifest.statistics is not None
     mode = manifest.statistics.default
     side = max(1, MEASURED_SIDE_PX // manifest.ratio)
-    return images_to_measure(frame, "exact" if mode == "whole" else mode, side)
+    sample = sample_shape(side, manifest.ratio, manifest.tiling.alignment_lr, frame.grid.shape)
+    return images_to_measure(frame, "exact" if mode == "whole" else mode, sample)
 
 
 def _checked(manifest: Manifest, scene: ReferenceScene) -> _Scene:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from engines.targets import ARITHMETIC, chosen_targets, target_names
 from hsi_edge.bundle import Bundle
-from hsi_edge.errors import HSIEdgeError
+from hsi_edge.command_line import OneLineParser, run_tool
 from hsi_edge.machine import machine_facts
 from hsi_edge.manifest import GraphPrecision
 from hsi_edge.signing import KEY_VARIABLE
@@ -24,17 +24,11 @@ PACKAGES = ("numpy", "openvino", "onnxruntime", "torch")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 for success, 2 for wrong use, 1 for failed work."""
-    arguments = _parser().parse_args(argv)
-    try:
-        arguments.run(arguments)
-    except HSIEdgeError as err:
-        print(f"engines: {err}", file=sys.stderr)
-        return 2 if isinstance(err, ValueError) else 1
-    return 0
+    return run_tool("engines", lambda: _parser().parse_args(argv))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m engines", description=__doc__)
+    parser = OneLineParser(prog="python -m engines", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     bench = commands.add_parser("bench", help="speed and memory beside torch and bare OpenVINO, against the targets")
     bench.add_argument("--quick", action="store_true", help="one round, and the large frame without the network")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hsi_edge.errors import HSIEdgeError
+from hsi_edge.command_line import OneLineParser, run_tool
 from hsi_edge.machine import machine_facts
 
 DATA = Path("../shared/data")
@@ -18,17 +18,11 @@ DATA = Path("../shared/data")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 for success, 2 for wrong use, 1 for failed work."""
-    arguments = _parser().parse_args(argv)
-    try:
-        arguments.run(arguments)
-    except HSIEdgeError as err:
-        print(f"export: {err}", file=sys.stderr)
-        return 2 if isinstance(err, ValueError) else 1
-    return 0
+    return run_tool("export", lambda: _parser().parse_args(argv))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    parser = OneLineParser(prog="python -m export", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train from a recipe; goes on where a killed run stopped")
     train.add_argument("recipe", type=Path, help="a YAML file, such as export/recipes/pzres-regression-vis31-x8.yaml")

@@ -13,10 +13,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Protocol
 
-from hsi_edge.errors import ManifestError
+from hsi_edge.errors import InputError, ManifestError
 from hsi_edge.manifest import MAX_BUNDLE_BYTES, OPEN_FOLDERS, check_name
 
 MANIFEST = "manifest.yaml"
+
+
+def check_outside_bundles(folder: Path) -> None:
+    """Refuse to write a tool's results among the files of a bundle, which would then hold what it does not list.
+
+    Raises:
+        InputError: The folder is a bundle's, or lies in one, and not in its `OPEN_FOLDERS`.
+    """
+    folder = folder.resolve()
+    for bundle in (folder, *folder.parents):
+        if (bundle / MANIFEST).is_file() and (folder.relative_to(bundle).parts or ("",))[0] not in OPEN_FOLDERS:
+            raise InputError(f"{folder} lies in the bundle {bundle}; choose another folder, or {bundle / 'report'}")
 
 
 class Store(Protocol):

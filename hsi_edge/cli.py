@@ -7,6 +7,7 @@ its output went away. An error is one line on stderr; `--debug` adds the traceba
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -14,7 +15,6 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from hsi_edge import build
 from hsi_edge._version import __version__
 from hsi_edge.acceptance import command as acceptance
 from hsi_edge.catalogue import describe_fits
+from hsi_edge.command_line import OneLineParser, exit_code
 from hsi_edge.cube import Cube
 from hsi_edge.engine import HSIEngine
 from hsi_edge.errors import HSIEdgeError, InputError, OutputError
@@ -33,7 +34,7 @@ from hsi_edge.progress import Progress
 from hsi_edge.report import write_report
 from hsi_edge.spectral import resample_cube
 
-_FAILED, _WRONG_USE, _INTERRUPTED, _BROKEN_PIPE = 1, 2, 130, 141
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
 _ENVI_ENDINGS = {ending for ending, reader in READERS.items() if reader == READERS[".hdr"]}
 
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the program's name; None takes those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, format="hsi-edge: warning: %(message)s")
     try:
         parsed = _parser().parse_args(arguments)
         # Only a check, which can be done and not be passed, has a code of its own.
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _exit_code(err: BaseException) -> int:
     if isinstance(err, KeyboardInterrupt):
         return _INTERRUPTED
-    return _WRONG_USE if isinstance(err, InputError) else _FAILED
+    return exit_code(err)
 
 
 def _in_words(err: BaseException) -> str:
@@ -76,15 +78,8 @@ def _in_words(err: BaseException) -> str:
     return f"unexpected {type(err).__name__}: {words or 'no details'}; --debug shows where it arose"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Wrong arguments are wrong input like any other: one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see: {self.prog} --help")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="hsi-edge", description="Hyperspectral super-resolution on drones and field devices.")
+    parser = OneLineParser(prog="hsi-edge", description="Hyperspectral super-resolution on drones and field devices.")
     parser.add_argument("--version", action="version", version=f"hsi-edge {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_info(commands.add_parser("info", help="say what a model bundle or a spectral file is"))
@@ -171,7 +166,8 @@ def _run(arguments: argparse.Namespace) -> None:
         with Progress(sys.stderr, "tiles") as progress:
             hr_hsi = engine.run(lr_hsi, hr_msi, progress=progress)
         report = engine.report
-    for warning in report.warnings:
+    # A fallback was already told when the engine was opened.
+    for warning in (one for one in report.warnings if one != report.fallback):
         print(f"hsi-edge: warning: {warning}", file=sys.stderr)
     write(out, hr_hsi)
     print(f"result: {out} ({hr_hsi.rows} x {hr_hsi.cols} x {hr_hsi.n_bands})", flush=True)

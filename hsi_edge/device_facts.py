@@ -17,20 +17,22 @@ from hsi_edge.errors import OutputError
 from hsi_edge.io.atomic import atomic_path
 
 _log = logging.getLogger(__name__)
-# RuntimeError: a user without a home folder, as in many containers.
-_UNREADABLE = (OSError, ValueError, RuntimeError)
+_UNREADABLE = (OSError, ValueError)
 
 
 def cache_folder() -> Path:
     """Of the user, for what may be made anew: `$HSI_EDGE_CACHE`, `$XDG_CACHE_HOME/hsi-edge` or `~/.cache/hsi-edge`.
 
-    Raises:
-        RuntimeError: None of them is set, and the user has no home.
+    Where there is none of them, as for users without a home in many containers, a place where nothing can be kept.
     """
     if folder := os.environ.get("HSI_EDGE_CACHE"):
         return Path(folder)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "hsi-edge"
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "hsi-edge"
+    try:
+        return Path.home() / ".cache" / "hsi-edge"
+    except RuntimeError:
+        return Path(os.devnull) / "hsi-edge"
 
 
 def facts_file() -> Path:

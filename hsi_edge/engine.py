@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_edge.backends import FixedSizes
 from hsi_edge.bundle import Bundle
 from hsi_edge.cube import Cube
 from hsi_edge.cuda.arrays import DeviceArray, is_device_array, taken_output, taken_to_host
@@ -28,7 +29,7 @@ from hsi_edge.opening import Opened, open_network
 from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
 from hsi_edge.run_report import RunReport, made_report
-from hsi_edge.statistics import images_to_measure
+from hsi_edge.statistics import images_to_measure, sample_shape
 from hsi_edge.tile_loop import Progress, run_tiles
 from hsi_edge.tiling.geometry import Tile, plan_tiles
 from hsi_edge.tiling.size import fastest_tile
@@ -284,15 +285,19 @@ class HSIEngine:
 
     def _measured(self, frame: Frame) -> Float:
         assert self._opened is not None
-        largest = max(self._opened.seconds_by_side)
-        return self._opened.network.measure(images_to_measure(frame, self._mode or "exact", largest))
+        fixed, tiling = self._opened.network.backend.fixed, self.manifest.tiling
+        sample = None if fixed is None else fixed.sample_lr
+        if sample is None:
+            largest = max(self._opened.seconds_by_side)
+            sample = sample_shape(largest, frame.ratio, tiling.alignment_lr, frame.grid.shape)
+        return self._opened.network.measure(images_to_measure(frame, self._mode or "exact", sample))
 
     def _plan(self, frame: Frame) -> tuple[Tile, ...]:
         tiling, grid = self.manifest.tiling, frame.grid.shape
         fixed = None if self._opened is None else self._opened.network.backend.fixed
         if fixed is not None:
             tile = fixed.tile_lr
-            _check_suits(grid, tile, whole=self._mode == "whole")
+            _check_suits(grid, fixed, self._mode)
         elif self._mode == "whole":
             tile = grid
         elif self._opened is None:
@@ -317,9 +322,17 @@ class HSIEngine:
         return array
 
 
-def _check_suits(grid: tuple[int, int], tile: tuple[int, int], *, whole: bool) -> None:
+def _check_suits(grid: tuple[int, int], fixed: FixedSizes, mode: StatisticsMode | None) -> None:
     """Refuse a frame that an engine for one tile cannot run."""
-    if grid[0] < tile[0] or grid[1] < tile[1] or (whole and grid != tile):
+    sample, whole = fixed.sample_lr, mode == "whole"
+    if sample is not None and mode in ("exact", "reduced"):
+        raise InputError(
+            f"statistics is {mode!r}, and this engine measures them on a sample of {sample[0]} x {sample[1]} LR "
+            "pixels: open the bundle with statistics='sampled', or with backend='openvino'"
+        )
+    rows, cols = (max(sides) for sides in zip(fixed.tile_lr, sample or (0, 0), strict=True))
+    tile = rows, cols
+    if grid[0] < rows or grid[1] < cols or (whole and grid != tile):
         raise InputError(
             f"lr_hsi has {grid[0]} x {grid[1]} pixels{', to be run as a whole' if whole else ''}, and this engine was "
             f"built for tiles of {tile[0]} x {tile[1]}: build one for such frames with hsi-edge build --frame "

@@ -10,7 +10,7 @@ import numpy as np
 
 from hsi_edge.backends import Backend, Session, graph_precision
 from hsi_edge.bundle import Bundle
-from hsi_edge.errors import EngineLoadError
+from hsi_edge.errors import DeviceLostError, EngineLoadError
 from hsi_edge.manifest import Graph, ImageName
 from hsi_edge.resampling import Float
 from hsi_edge.subspace import CONDITIONS, FEATURES, GUIDES, MARGIN_LR
@@ -85,6 +85,8 @@ class Network:
         session = self._session(form, inputs)
         try:
             outputs = dict(session.run(inputs))
+        except DeviceLostError:
+            raise
         # Backends raise what their libraries do; a graph that is not this model's shows here at the latest.
         except Exception as err:
             raise EngineLoadError(f"{self.backend.name} failed to run {self._manifest.name}: {err}") from err

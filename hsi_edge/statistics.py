@@ -49,13 +49,13 @@ def sample_shape(tile_lr: int, ratio: int, alignment: int, grid_lr: tuple[int, i
     return rows, cols
 
 
-def images_to_measure(frame: Frame, mode: StatisticsMode, sample_lr: int) -> Images:
+def images_to_measure(frame: Frame, mode: StatisticsMode, sample_lr: tuple[int, int]) -> Images:
     """The graph's images, `(channels, rows, cols)` by name, whose statistics stand for the frame's.
 
     Args:
         frame: The frame.
         mode: Any but `whole`.
-        sample_lr: Largest side of the sampled images in LR pixels that memory allows.
+        sample_lr: Rows and columns of the sampled images, in LR pixels (`sample_shape`).
     """
     if mode == "exact":
         return frame.window(frame.grid).images
@@ -83,9 +83,8 @@ def _halved(image: Float, multiple: int) -> Float:
     return halved
 
 
-def _sampled(frame: Frame, side: int) -> Images:
+def _sampled(frame: Frame, lengths: tuple[int, int]) -> Images:
     unit, grid = frame.alignment, frame.grid.shape
-    lengths = sample_shape(side, frame.ratio, unit, grid)
     heights, widths = (spread(whole // unit, part // unit) for whole, part in zip(grid, lengths, strict=True))
     rows = [
         _joined([frame.window(Region(top, bottom, left, right).scaled(unit)).images for left, right in widths], axis=2)

@@ -15,6 +15,7 @@ from hsi_edge.acceptance.output import write_check
 from hsi_edge.acceptance.page.document import verdict_sentence
 from hsi_edge.acceptance.request import DEFAULT_GATE, Request
 from hsi_edge.acceptance.result import Settings
+from hsi_edge.bundle_store import check_outside_bundles
 from hsi_edge.errors import InputError, OutputError
 from hsi_edge.progress import Progress
 from hsi_edge.tile_loop import Progress as Told
@@ -129,6 +130,7 @@ def against(text: str, bundle: Path) -> Settings:
 @contextmanager
 def _folder(folder: Path) -> Iterator[None]:
     """Make the folder before the long work, and leave none behind that the work did not fill."""
+    check_outside_bundles(folder)
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -70,4 +71,10 @@ def float_type(precision: str) -> str:
 
 
 def _core() -> Any:
-    return require("openvino", feature="the openvino backend", extra="all").Core()
+    return _shared_core(require("openvino", feature="the openvino backend", extra="all"))
+
+
+@functools.cache
+def _shared_core(openvino: Any) -> Any:
+    """One for the process: with two, closed in the order of their opening, the next interrupt would crash it."""
+    return openvino.Core()

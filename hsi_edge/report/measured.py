@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hsi_edge.bundle_store import check_outside_bundles
 from hsi_edge.errors import OutputError
 from hsi_edge.io.atomic import atomic_paths
 
@@ -28,8 +29,10 @@ def write_measured(folder: Path, name: str, markdown: str, plain: Mapping[str, A
     """Write `NAME.md` and `NAME.json` into a folder, which is made where it is missing.
 
     Raises:
+        InputError: The folder is a bundle's own.
         OutputError: If the system refuses to write.
     """
+    check_outside_bundles(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:

@@ -68,7 +68,9 @@ def ticks(values: Spectrum, about: int = 5) -> list[float]:
     """Round values 1, 2 or 5 times a power of ten apart that enclose all finite `values`."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    rough = (high - low if high > low else max(abs(high), 1.0)) / about
+    # A spread that is next to nothing is none: its steps could not be told from zero.
+    spread = high - low if high - low > np.finfo(np.float64).tiny * 1e6 else max(abs(high), 1.0)
+    rough = spread / about
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(power * nice for nice in (1, 2, 5, 10) if power * nice >= rough * 0.999)
     first, last = np.floor(low / step), np.ceil(high / step)

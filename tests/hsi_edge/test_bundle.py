@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from hsi_edge.bundle import Bundle, update_bundle, write_bundle
+from hsi_edge.bundle_store import check_outside_bundles
 from hsi_edge.errors import InputError, ManifestError, OutputError
 from hsi_edge.manifest import MAX_BUNDLE_BYTES, MAX_MANIFEST_BYTES, Bands, Graph, Input, Manifest, Msi, Tiling
 
@@ -480,3 +481,13 @@ def test_an_update_that_does_not_fit_leaves_the_bundle_as_it_was(folder):
 def test_a_zip_file_is_not_updated_in_place(archive):
     with pytest.raises(InputError, match=r"toy\.zip is a file; unpack it to a folder"):
         update_bundle(archive, MANIFEST, {})
+
+
+@pytest.mark.parametrize(("inside", "refused"), [("", True), ("out", True), ("report", False), ("report/a", False)])
+def test_a_tool_writes_no_results_among_a_bundle_s_own_files(folder, inside, refused):
+    if refused:
+        with pytest.raises(InputError, match=r"lies in the bundle .*toy; choose another folder, or .*toy/report"):
+            check_outside_bundles(folder / inside)
+    else:
+        check_outside_bundles(folder / inside)
+    check_outside_bundles(folder.parent / "beside")

@@ -59,4 +59,4 @@ def test_a_user_without_a_home_is_no_error(monkeypatch, caplog):
     monkeypatch.setattr(Path, "home", homeless)
     remember("a", {"side": 3})
     assert recall("a") == {}
-    assert "home directory" in caplog.text
+    assert "cannot be remembered" in caplog.text

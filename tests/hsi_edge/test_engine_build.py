@@ -14,7 +14,7 @@ from hsi_edge.engine_store import stored_engines
 from hsi_edge.errors import EngineLoadError, InputError, TilingError
 from hsi_edge.gpu import DeviceFacts, this_platform
 from hsi_edge.manifest import Statistics, Tiling
-from hsi_edge.statistics import SAMPLE_PX, images_to_measure
+from hsi_edge.statistics import SAMPLE_PX, images_to_measure, sample_shape
 from hsi_edge.tiling.geometry import plan_tiles
 from tests.hsi_edge.backends.fake_tensorrt import KINDS, VARIANTS, install
 from tests.tiny_bundles import (
@@ -109,7 +109,9 @@ def test_the_plan_for_the_sample_has_the_size_of_the_sample(rows, cols, side, un
     tile = chosen_tile(manifest, side // unit * unit, None, LARGE)
     shapes = plan_shapes(manifest, tile, (rows, cols))
     assume("given" in shapes)
-    sample = images_to_measure(_frame(manifest, rows, cols), "sampled", max(tile))
+    frame = _frame(manifest, rows, cols)
+    lr_shape = sample_shape(max(tile), manifest.ratio, unit, frame.grid.shape)
+    sample = images_to_measure(frame, "sampled", lr_shape)
     assert {name: (1, *image.shape) for name, image in sample.items()} == shapes["whole"]
 
 

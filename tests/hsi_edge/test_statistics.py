@@ -7,7 +7,7 @@ import hsi_edge.guide
 from hsi_edge.inputs import check_inputs
 from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import upsample
-from hsi_edge.statistics import images_to_measure
+from hsi_edge.statistics import images_to_measure, sample_shape
 from tests.tiny_bundles import frame_pair, fusion_manifest, lr_manifest
 
 
@@ -16,8 +16,12 @@ def prepared(lr_hsi, hr_msi, ratio=2, manifest=None):
     return prepare_frame(manifest, check_inputs(manifest, lr_hsi, hr_msi, resample=False))
 
 
+def sample_of(frame, tile_lr):
+    return sample_shape(tile_lr, frame.ratio, frame.alignment, frame.grid.shape)
+
+
 def pair_to_measure(frame, mode, sample_lr):
-    images = images_to_measure(frame, mode, sample_lr)
+    images = images_to_measure(frame, mode, sample_of(frame, sample_lr))
     return images["base"], images["hr_msi"]
 
 
@@ -73,7 +77,7 @@ def test_lr_and_hr_images_to_measure_show_the_same_ground_on_even_grids(rng, mod
     rows, cols = np.mgrid[: lr_shape[0], : lr_shape[1]].astype(np.float32)
     lr_hsi = np.stack([rows, cols, rows, cols, rows], axis=2)
     frame = prepared(lr_hsi, None, manifest=lr_manifest(("lr_hsi", "base"), ratio))
-    images = images_to_measure(frame, mode, 20)
+    images = images_to_measure(frame, mode, sample_of(frame, 20))
     _, height, width = images["lr_hsi"].shape
     assert height % 2 == width % 2 == 0
     assert images["base"].shape == (5, ratio * height, ratio * width)
