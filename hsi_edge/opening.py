@@ -19,19 +19,22 @@ from hsi_edge.backends.tensorrt import TensorRTBackend
 from hsi_edge.bundle import Bundle
 from hsi_edge.cuda.driver import Cuda
 from hsi_edge.cuda.pipeline import DevicePipeline
+from hsi_edge.cuda.plan import FrameShape, fitting_tile
 from hsi_edge.engine_build import build_here, graph_name
 from hsi_edge.engine_choice import graph_hashes, valid_engines
 from hsi_edge.engine_store import Kind, StoredEngine, device_engines, has_zipped_engines, stored_engines
-from hsi_edge.errors import EngineLoadError, InputError, MissingPackageError, OutputError
+from hsi_edge.errors import EngineLoadError, InputError, MissingPackageError, OutputError, TilingError
 from hsi_edge.golden import replay_golden
 from hsi_edge.gpu import DeviceFacts, find_device
-from hsi_edge.manifest import GraphPrecision
+from hsi_edge.manifest import GraphPrecision, Manifest
 from hsi_edge.network import Network
 
 LEAST_GAIN = 1.2
 """INT8 is taken by itself only where it was measured to be that many times as fast as what it replaces."""
 BUILD_MEMORY_BYTES = 1 << 30
 """Of the tile of an engine that is built while a bundle is opened."""
+FEWEST_BANDS = 8
+"""Of a spectral frame for a model that takes any, where its need of memory is estimated before there is a frame."""
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +185,7 @@ def _first_proved(
         assert device is not None
         try:
             return _with_pipeline(bundle, engine, device), failed, not_valid
-        except (EngineLoadError, MissingPackageError) as err:
+        except (EngineLoadError, MissingPackageError, TilingError) as err:
             failed.append(f"{engine.folder.name}: {err}")
     return None, failed, not_valid
 
@@ -191,6 +194,7 @@ def _with_pipeline(bundle: Bundle, stored: StoredEngine, device: DeviceFacts) ->
     manifest, facts = bundle.manifest, stored.facts
     backend = TensorRTBackend(stored)
     with _closed_on_failure(backend):
+        _check_fits(manifest, facts.tile_lr, backend.cuda)
         # All of them now: one that does not load must not be found out in the air.
         engines = {
             form: backend.engine(bundle.read_bytes(graph_name(manifest, facts.precision, form)), plan.shapes)
@@ -202,6 +206,23 @@ def _with_pipeline(bundle: Bundle, stored: StoredEngine, device: DeviceFacts) ->
     with _closed_on_failure(opened):
         engine = engines["given"] if "given" in engines else engines["whole"]
         return replace(opened, pipeline=DevicePipeline(engine, backend.cuda, manifest), cuda=backend.cuda)
+
+
+def _check_fits(manifest: Manifest, tile_lr: tuple[int, int], cuda: Cuda) -> None:
+    """Refuse an engine whose tile alone, as the smallest frame that it runs, is more than the GPU has free.
+
+    Raises:
+        TilingError: Says how much is missing; an engine of a smaller tile may do.
+    """
+    shape = FrameShape(
+        lr=tile_lr,
+        bands=manifest.n_bands or FEWEST_BANDS,
+        msi_bands=manifest.msi.bands,
+        msi_dtype="uint8" if manifest.msi.bands else None,
+        masked=False,
+        tiles=1,
+    )
+    fitting_tile(manifest, shape, [tile_lr], free_bytes=cuda.free_bytes(), integrated=cuda.integrated)
 
 
 def _on_cpu(bundle: Bundle, name: str | None, precision: str | None, budget_bytes: int) -> Opened:

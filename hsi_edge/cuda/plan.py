@@ -215,7 +215,7 @@ def _plan_for_tile(manifest: Manifest, frame: FrameShape, tile: tuple[int, int],
 
 def _too_little(needed_bytes: int, free_bytes: int) -> TilingError:
     return TilingError(
-        f"the frame needs {math.ceil(needed_bytes / 2**20)} MB on the GPU, where {free_bytes >> 20} MB are free; close "
+        f"the frame needs {needed_bytes / 2**20:.1f} MB on the GPU, where {free_bytes / 2**20:.1f} MB are free; close "
         "what else uses the GPU, or take an engine of a smaller tile"
     )
 

@@ -17,7 +17,7 @@ from hsi_edge.bundle import Bundle, write_bundle
 from hsi_edge.engine import HSIEngine
 from hsi_edge.engine_store import device_engines, stored_engines
 from hsi_edge.errors import DeviceLostError, EngineLoadError, InputError, TilingError
-from hsi_edge.manifest import Graph
+from hsi_edge.manifest import Graph, Tiling
 from tests.hsi_edge.backends.fake_tensorrt import VARIANTS
 from tests.hsi_edge.cuda.host_cuda import HostCuda, OnDevice
 from tests.hsi_edge.machine_with_gpu import (
@@ -339,11 +339,24 @@ def test_a_gpu_without_memory_for_the_frame_says_how_much_it_takes(machine, tiny
     with HSIEngine(tiny.path) as engine:
         (cuda,) = machine.opened
         cuda._free = 1 << 15
-        with pytest.raises(TilingError, match="needs 1 MB on the GPU, where 0 MB are free; close what else uses"):
+        with pytest.raises(TilingError, match=r"needs \d\.\d MB on the GPU, where \d\.\d MB are free; close what"):
             engine.run(*pair)
         # What else uses the GPU was closed.
         cuda._free = 1 << 30
         assert_close(engine.run(*pair), cpu_result(tiny, pair))
+
+
+def test_where_memory_is_short_an_engine_of_a_smaller_tile_is_taken_by_plan(machine, tmp_path, rng):
+    hungry = Tiling(halo_lr=1, min_lr=2, bytes_per_px=2000)
+    bundle = write_tiny_bundle(tmp_path / "hungry", plain_manifest(tiling=hungry))
+    large, small = (built(machine, bundle, tile_lr=(side, side)) for side in (16, 8))
+    assert ran(bundle, rng)[0].tile == (32, 32)
+    machine.free = 1_600_000
+    report, off = ran(bundle, rng)
+    assert off < CLOSE
+    assert report.tile == (16, 16)
+    assert f"{large.folder.name}: the frame needs 2.1 MB on the GPU, where 1.5 MB are free" in report.fallback
+    assert small.folder.name not in report.fallback
 
 
 def test_a_gpu_without_memory_for_the_engine_leaves_the_cpu_with_the_reason(machine, tiny, rng):
@@ -351,7 +364,7 @@ def test_a_gpu_without_memory_for_the_engine_leaves_the_cpu_with_the_reason(mach
     machine.free = 1 << 10
     report, _ = ran(tiny, rng)
     assert report.backend == "openvino"
-    assert "the GPU is out of memory" in report.fallback
+    assert "MB on the GPU, where 0.0 MB are free" in report.fallback
 
 
 def test_a_driver_that_the_cuda_runtime_does_not_take_leaves_the_cpu_with_the_reason(machine, tiny, rng, monkeypatch):
@@ -389,3 +402,25 @@ def test_a_device_that_is_lost_in_a_run_is_told_until_the_bundle_is_opened_again
     with HSIEngine(tiny.path) as again:
         assert_close(again.run(*pair), wanted)
         assert again.report.fallback is None
+
+
+@pytest.mark.parametrize(("shape", "mode"), [((40, 50), "sampled"), ((16, 50), "sampled"), ((40, 50), "previous")])
+def test_statistics_are_measured_on_the_sample_that_the_engine_was_built_for(machine, tmp_path, rng, shape, mode):
+    bundle = write_tiny_bundle(tmp_path / "bundle", MODELS["with statistics"])
+    built(machine, bundle)
+    pair = frame_pair(rng, shape, bundle.manifest.ratio)
+    with HSIEngine(bundle.path, statistics=mode) as engine:
+        assert np.isfinite(engine.run(*pair)).all()
+        assert engine.report.backend == machine.kind
+        assert len(list(engine.stream([pair] * 2))) == 2
+
+
+@pytest.mark.parametrize("mode", ["exact", "reduced"])
+def test_statistics_that_the_engine_cannot_measure_are_refused_with_the_way_out(machine, tmp_path, rng, mode):
+    bundle = write_tiny_bundle(tmp_path / "bundle", MODELS["with statistics"])
+    built(machine, bundle)
+    with (
+        HSIEngine(bundle.path, statistics=mode) as engine,
+        pytest.raises(InputError, match=rf"statistics is '{mode}'.*statistics='sampled', or with backend='openvino'"),
+    ):
+        engine.run(*frame_pair(rng, FRAME, bundle.manifest.ratio))
