@@ -11,6 +11,8 @@ SHELL := /bin/bash
 
 DEMO := .venv/demo
 TEST := .venv/test
+# A comma would end the argument of a macro. TensorRT-RTX builds without a GPU.
+EXTRAS := all,rtx
 
 # 3.11 first: of the Pythons in use it has wheels for every package of the bench.
 PYTHON ?= $(shell for name in python3.11 python3 python3.13 python3.12 python3.10; do \
@@ -52,7 +54,7 @@ $(DEMO)/installed: pyproject.toml
 	$(call install,$(DEMO),-e '.[opencv]')
 
 $(TEST)/installed: pyproject.toml
-	$(call install,$(TEST),--group test -e '.[all,rtx]')
+	$(call install,$(TEST),--group test -e '.[$(EXTRAS)]')
 
 clean:
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
