@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from statistics import fmean
 from typing import Literal
 
 from hsi_edge.acceptance.accuracy import SceneAccuracy
@@ -139,6 +140,30 @@ def _worst(key: str) -> Callable[[EngineCheck], _Number]:
     return number
 
 
+def _mean_loss_db(scenes: list[SceneAccuracy]) -> float:
+    return fmean(loss for scene in scenes if (loss := scene.psnr_loss_db) is not None)
+
+
+def _mean_sam_change_percent(scenes: list[SceneAccuracy]) -> float:
+    angles = [(a.to_truth.sam_deg, a.fp32_to_truth.sam_deg) for a in scenes if a.to_truth and a.fp32_to_truth]
+    ours, fp32s = (fmean(side) for side in zip(*angles, strict=True))
+    return 100 * (ours / fp32s - 1) if fp32s else 0.0
+
+
+def _mean(mean: Callable[[list[SceneAccuracy]], float], key: str) -> Callable[[EngineCheck], _Number]:
+    """A mean over the scenes with a truth, with the worst of them, which has its own `key`, as the remark."""
+    unit = _ACCURACY[key][1]
+
+    def number(check: EngineCheck) -> _Number:
+        known = [accuracy for accuracy in check.accuracy if accuracy.psnr_loss_db is not None]
+        worst = _worst(key)(check)
+        if not known or worst.value is None:
+            return _Number(None, "no scene has a truth (hr_hsi)")
+        return _Number(mean(known), f"mean over {len(known)}; {_text(worst.value, unit)}, {worst.remark}")
+
+    return number
+
+
 def _to_truth(name: str) -> Callable[[SceneAccuracy], float | None]:
     return lambda accuracy: None if accuracy.to_truth is None else float(getattr(accuracy.to_truth, name))
 
@@ -184,6 +209,14 @@ def _drift(check: EngineCheck) -> _Number:
 
 
 _LINES: dict[str, _Line] = {
+    "max_mean_psnr_loss_db": _Line(
+        "PSNR lost to FP32, against the truth, mean", "dB", _mean(_mean_loss_db, "max_psnr_loss_db")
+    ),
+    "max_mean_sam_change_percent": _Line(
+        "change of the spectral angle to FP32's, mean",
+        "percent",
+        _mean(_mean_sam_change_percent, "max_sam_change_percent"),
+    ),
     **{key: _Line(what, unit, _worst(key)) for key, (what, unit, _) in _ACCURACY.items()},
     "max_p50_ms": _Line("latency, median", "ms", lambda c: _Number(c.latency.p50_ms, f"{c.latency.frames} frames")),
     "max_p99_ms": _Line(

@@ -34,7 +34,7 @@ def test_a_gate_file_sets_what_it_names_and_nothing_else(tmp_path):
         ("max_p99_ms: 40\nmax_p99_ms: 400\n", "stands twice"),
         ("- 40\n", "wanted a mapping"),
         ("max_p99_ms: [\n", "not readable YAML"),
-        ("", "judges nothing; wanted one or more of max_psnr_loss_db"),
+        ("", "judges nothing; wanted one or more of max_mean_psnr_loss_db"),
         ("no_fallback: false\n", "judges nothing"),
     ],
 )
@@ -54,7 +54,7 @@ def test_every_limit_has_a_line_that_measures_it():
 
 def test_default_gate_allows_each_precision_what_let_it_into_the_bundle():
     losses = {
-        p: default_gate(p, with_truth=True, frames=300, fps=None, soak=False).max_psnr_loss_db
+        p: default_gate(p, with_truth=True, frames=300, fps=None, soak=False).max_mean_psnr_loss_db
         for p in ("fp32", "fp16", "bf16", "int8")
     }
     assert losses == {"fp32": 0.02, "fp16": 0.02, "bf16": 0.05, "int8": 0.2}
@@ -62,8 +62,8 @@ def test_default_gate_allows_each_precision_what_let_it_into_the_bundle():
 
 def test_default_gate_without_a_truth_judges_by_fp32_alone():
     gate = default_gate("int8", with_truth=False, frames=300, fps=None, soak=False)
-    assert gate.max_psnr_loss_db is None
-    assert gate.max_sam_change_percent is None
+    assert gate.max_mean_psnr_loss_db is None
+    assert gate.max_mean_sam_change_percent is None
     assert gate.min_psnr_to_fp32_db == 30
 
 

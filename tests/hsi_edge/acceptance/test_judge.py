@@ -34,6 +34,9 @@ def verdict(gate, check):
         (Gate(max_energy_j=0.49), "failed"),
         (Gate(max_drift_percent=0.5), "passed"),
         (Gate(max_drift_percent=0.4), "failed"),
+        (Gate(max_mean_psnr_loss_db=0.02), "passed"),
+        (Gate(max_mean_psnr_loss_db=0.001), "failed"),
+        (Gate(max_mean_sam_change_percent=0.0), "passed"),
         (Gate(max_psnr_loss_db=0.02), "passed"),
         (Gate(max_psnr_loss_db=0.001), "failed"),
         (Gate(max_sam_change_percent=0.0), "passed"),
@@ -91,6 +94,18 @@ def test_an_output_equal_to_fp32_passes_any_limit():
     check = engine_check(accuracy=(accuracy(to_fp32=scores(psnr_db=float("inf"))),))
     found = verdict(Gate(min_psnr_to_fp32_db=500.0), check)
     assert (found.outcome, found.measured) == ("passed", "infinite dB (field)")
+
+
+def test_a_mean_over_scenes_names_the_worst_of_them():
+    fields = accuracy(to_truth=scores(psnr_db=40.0, sam_deg=2.0), fp32_to_truth=scores(psnr_db=40.0, sam_deg=2.0))
+    harbour = accuracy(
+        "harbour", to_truth=scores(psnr_db=40.0, sam_deg=4.4), fp32_to_truth=scores(psnr_db=40.3, sam_deg=4.0)
+    )
+    check = engine_check(accuracy=(fields, harbour))
+    loss = verdict(Gate(max_mean_psnr_loss_db=0.2), check)
+    assert (loss.outcome, loss.measured) == ("passed", "0.15 dB (mean over 2; 0.3 dB, worst of 2: harbour)")
+    angle = verdict(Gate(max_mean_sam_change_percent=6.0), check)
+    assert (angle.outcome, angle.measured) == ("failed", "6.667 percent (mean over 2; 10 percent, worst of 2: harbour)")
 
 
 def test_a_loss_without_bound_fails():
