@@ -203,7 +203,7 @@ def _compared(
 
 def _marked(graph: bytes, tensors: Sequence[str]) -> bytes:
     """The graph with these tensors for outputs."""
-    polygraphy = require("polygraphy.backend.onnx", feature="comparing graphs layer by layer", extra="calib")
+    polygraphy = require("polygraphy.backend.onnx", feature="comparing graphs layer by layer", extra="polygraphy")
     model = polygraphy.modify_outputs(onnx.load_from_string(graph), outputs=list(dict.fromkeys(tensors)))
     return bytes(model.SerializeToString())
 
