@@ -148,8 +148,3 @@ def _peak(scene: Scene, reference: Float) -> float:
     if isinstance(scene.lr_hsi, Cube) and scene.lr_hsi.quantity == "reflectance":
         return 1.0
     return float(np.nanpercentile(reference, _PEAK_PERCENTILE)) or 1.0
-
-
-def judged_by_fp32_alone(accuracies: tuple[SceneAccuracy, ...]) -> bool:
-    """Whether no scene has a truth."""
-    return all(accuracy.to_truth is None for accuracy in accuracies)
