@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_edge.principal_axes import principal_axes
 from hsi_edge.resampling import Float
 
 Matrix = NDArray[np.float64]
@@ -62,7 +63,7 @@ def denoise_spectra(spectra: Float, keep: NDArray[np.bool_] | None = None) -> Sp
     mean = measured.mean(axis=1, dtype=np.float64)
     centred = measured - mean[:, None].astype(np.float32)
     # The eigenvectors of bands x bands: a frame may have millions of pixels.
-    powers, axes = np.linalg.eigh(_gram(centred))
+    powers, axes = principal_axes(_gram(centred))
     order = np.arange(bands)[::-1][: max(1, min(bands, count - 1))]
     values, axes = np.sqrt(np.maximum(powers[order], 0)), axes[:, order]
     noise, shrunk = _shrunk(values, max(bands, count - 1))

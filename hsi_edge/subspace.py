@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_edge.noise import Spectra
+from hsi_edge.principal_axes import principal_axes
 from hsi_edge.resampling import Float
 
 Matrix = NDArray[np.float64]
@@ -112,7 +113,7 @@ def find_subspace(spectra: Spectra, lr_msi: Float, msi_noise: float, keep: NDArr
 
 def _whitening(centred: Matrix) -> tuple[Matrix, Matrix]:
     """The matrix that decorrelates the guides, strongest first, and their standard deviations before scaling."""
-    powers, axes = np.linalg.eigh(centred @ centred.T / centred.shape[1])
+    powers, axes = principal_axes(centred @ centred.T / centred.shape[1])
     powers, axes = powers[::-1], axes[:, ::-1]
     # Without a sign of its own, an axis might turn from frame to frame, and the network's rounding with it.
     axes = axes * np.where(axes.sum(axis=0) < 0, -1, 1)
@@ -136,7 +137,7 @@ def _rest(
     """The strongest components of what the guides leave: values of unit variance, axes, standard deviations."""
     left = spectra.centred - weights.astype(np.float32) @ guides
     fitted = left[:, used]
-    powers, axes = np.linalg.eigh((fitted @ fitted.T).astype(np.float64) / fitted.shape[1])
+    powers, axes = principal_axes((fitted @ fitted.T).astype(np.float64) / fitted.shape[1])
     count = min(REST, len(powers))
     strongest = np.arange(len(powers))[::-1][:count]
     strengths, axes = np.sqrt(np.maximum(powers[strongest], 0)), axes[:, strongest]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_edge.principal_axes import principal_axes
 from hsi_edge.resampling import Blur, Float
 
 Matrix = NDArray[np.float64]
@@ -128,7 +129,7 @@ def _step(wanted: Matrix, guide: Matrix, slopes: list[Matrix]) -> tuple[Matrix, 
 
 def _weighted_step(residual: Matrix, moves: Matrix, left: Matrix) -> tuple[Matrix, Matrix]:
     """Generalised least squares: a component of which little is `left` tells most about where the guide is."""
-    powers, axes = np.linalg.eigh(left @ left.T / left.shape[1])
+    powers, axes = principal_axes(left @ left.T / left.shape[1])
     whitening = (axes / np.sqrt(powers + RIDGE * powers.sum() + np.finfo(np.float64).tiny)).T
     residual, moves = whitening @ residual, whitening @ moves
     inverse_normal: Matrix = np.linalg.pinv(np.einsum("ikp,jkp->ij", moves, moves), hermitian=True)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hsi_edge.principal_axes import principal_axes
+
+
+@pytest.mark.parametrize(("bands", "rank"), [(1, 1), (7, 3), (31, 31), (205, 40)])
+def test_a_gram_matrix_is_taken_apart_as_by_eigh(rng, bands, rank):
+    spectra = rng.standard_normal((bands, rank))
+    gram = spectra @ spectra.T
+    powers, axes = principal_axes(gram)
+    np.testing.assert_allclose(powers, np.linalg.eigvalsh(gram), atol=1e-9 * powers[-1])
+    np.testing.assert_allclose(axes * powers @ axes.T, gram, atol=1e-9 * powers[-1])
+    np.testing.assert_allclose(axes.T @ axes, np.eye(bands), atol=1e-9)
