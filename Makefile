@@ -12,7 +12,7 @@ SHELL := /bin/bash
 DEMO := .venv/demo
 TEST := .venv/test
 # A comma would end the argument of a macro. TensorRT-RTX builds without a GPU.
-EXTRAS := all,rtx
+EXTRAS := all,position,rtx
 
 # 3.11 first: of the Pythons in use it has wheels for every package of the bench.
 PYTHON ?= $(shell for name in python3.11 python3 python3.13 python3.12 python3.10; do \

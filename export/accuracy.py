@@ -88,7 +88,9 @@ METRICS = {
 
 def label(manifest: Manifest) -> str:
     """What the tables call a model."""
-    return manifest.name if manifest.graphs else manifest.network
+    if manifest.graphs:
+        return manifest.name
+    return BICUBIC if manifest.network == "interpolation" else manifest.network
 
 
 def with_means(scores: Sequence[Score]) -> list[Score]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hsi_edge.command_line import OneLineParser, run_tool
 from hsi_edge.machine import machine_facts
+from hsi_edge.manifest import GRAPHLESS
 
 DATA = Path("../shared/data")
 
@@ -37,10 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("--data", type=Path, default=DATA, help="research data folder, for the BF16 gate (%(default)s)")
     pack.add_argument("--runs", type=Path, default=Path("runs"), help="checkpoints and logs (%(default)s)")
     pack.set_defaults(run=_pack)
-    regression = commands.add_parser("pack-regression", help="write the bundle of the regression fusion")
-    regression.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
-    regression.add_argument("-o", "--output", type=Path, required=True, help="the bundle's folder or .zip file")
-    regression.set_defaults(run=_pack_regression)
+    graphless = commands.add_parser("pack-graphless", help="write the bundle of a model that has nothing to train")
+    graphless.add_argument("network", choices=list(GRAPHLESS), help="what it is: a fusion, or the LR-HSI alone")
+    graphless.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
+    graphless.add_argument("-o", "--output", type=Path, required=True, help="the bundle's folder or .zip file")
+    graphless.set_defaults(run=_pack_graphless)
     evaluate = commands.add_parser("evaluate", help="score a published recipe as its paper does, beside its table")
     evaluate.add_argument("recipe", type=Path, help="a YAML file, such as export/recipes/pzres-cave-x8.yaml")
     evaluate.add_argument("--bundle", type=Path, help="score this bundle; by default the weights of the recipe's run")
@@ -102,10 +104,10 @@ def _pack(arguments: argparse.Namespace) -> None:
     print(bundle.path)
 
 
-def _pack_regression(arguments: argparse.Namespace) -> None:
-    from export.pack import pack_regression
+def _pack_graphless(arguments: argparse.Namespace) -> None:
+    from export.pack import pack_graphless
 
-    print(pack_regression(arguments.ratio, arguments.output).path)
+    print(pack_graphless(arguments.network, arguments.ratio, arguments.output).path)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.accuracy import BICUBIC, label
-from export.pack import pack_regression
+from export.pack import pack_graphless
 from hsi_edge import HSIEngine
 from hsi_edge.manifest import Manifest
 from hsi_edge.resampling import upsample
@@ -59,9 +59,9 @@ def open_methods(bundles: Sequence[Path], folder: Path, stack: ExitStack) -> dic
     engines = [stack.enter_context(HSIEngine(path, precision="fp32")) for path in bundles]
     by_ratio = {}
     for ratio in sorted({engine.manifest.ratio for engine in engines}):
-        regression = stack.enter_context(HSIEngine(pack_regression(ratio, folder / f"x{ratio}").path))
+        regression = stack.enter_context(HSIEngine(pack_graphless("regression", ratio, folder / f"x{ratio}").path))
         fitting = [engine for engine in engines if engine.manifest.ratio == ratio]
-        # A bundle of the regression alone is the row that is there anyway.
+        # A bundle without a graph is a row that is there anyway.
         models = {label(engine.manifest): Method.of_engine(engine) for engine in [regression, *fitting]}
         by_ratio[ratio] = {BICUBIC: Method(run=_bicubic(ratio))} | models
     return by_ratio

@@ -1,4 +1,4 @@
-"""Model bundles: of any trained network, and of the regression alone, which has nothing to train."""
+"""Model bundles: of any trained network, and of the regression and of interpolation, which have nothing to train."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ from hsi_edge.errors import ExportError, InputError
 from hsi_edge.frame import Frame
 from hsi_edge.inputs import check_inputs
 from hsi_edge.manifest import (
+    GRAPHLESS,
     PSF_HALO_LR,
     Bands,
     Cost,
     Graph,
+    ImageName,
     Input,
     Manifest,
     Msi,
@@ -72,28 +74,38 @@ SCENES = "9 public airborne scenes and a part of one indoor scene (CAVE)"
 TRAINING_DATA = f"{SCENES}, on the vis31 grid, as simulated pairs"
 COMPONENTS_DATA = f"{SCENES}, on the vis31 grid and with all their bands, as simulated pairs of many noises and cameras"
 DATA_LICENCE = "research data; for evaluation"
-REGRESSION_ADVICE = "nothing learned: where no trained weights may be used, or every millisecond counts"
+GRAPHLESS_ADVICE = {
+    "regression": "nothing learned: where no trained weights may be used, or every millisecond counts",
+    "interpolation": "adds no detail: a live stream's stopgap while its RGB camera fails, on the same grid",
+}
 
 
-def pack_regression(ratio: int, out: Path) -> Bundle:
-    """Write the bundle of the regression fusion at a ratio: no graph, any bands.
+def pack_graphless(network: str, ratio: int, out: Path) -> Bundle:
+    """Write the bundle of a model without a graph, for any bands.
+
+    Args:
+        network: `regression` (fusion) or `interpolation` (of the LR-HSI alone).
+        ratio: HR pixels per LR pixel.
+        out: The bundle's folder or `.zip` file.
 
     Raises:
         ManifestError: The ratio is out of range.
         OutputError: `out` cannot be written, or is no bundle.
     """
+    task, base = GRAPHLESS[network]
+    images: tuple[ImageName, ...] = ("base", "hr_msi") if task == "fusion" else ("base",)
     manifest = Manifest(
-        name=f"regression-x{ratio}",
-        network="regression",
-        task="fusion",
+        name=f"{network}-x{ratio}",
+        network=network,
+        task=task,
         ratio=ratio,
         bands=Bands(),
         msi=Msi(bands=0),
-        input=Input(quantities=QUANTITIES, lr_scaling="unit"),
-        base="regression",
+        input=Input(quantities=QUANTITIES, lr_scaling="unit", images=images),
+        base=base,
         psf_fwhm_px=float(ratio),
         tiling=Tiling(halo_lr=0, min_lr=MIN_LR),
-        advice=REGRESSION_ADVICE,
+        advice=GRAPHLESS_ADVICE[network],
     )
     return write_bundle(out, manifest, {})
 

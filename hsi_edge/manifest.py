@@ -27,6 +27,11 @@ OPEN_FOLDERS = ("engines", "report")
 Task = Literal["fusion", "single"]
 Scaling = Literal["unit", "frame_peak"]
 Base = Literal["bilinear", "bicubic", "regression", "subspace", "none"]
+GRAPHLESS: Mapping[str, tuple[Task, Base]] = {
+    "regression": ("fusion", "regression"),
+    "interpolation": ("single", "bicubic"),
+}
+"""The networks that are none: their base image is the result."""
 ImageName = Literal["lr_hsi", "base", "hr_msi", "guide", "features", "condition"]
 StatisticsMode = Literal["whole", "exact", "reduced", "sampled", "previous"]
 GraphPrecision = Literal["fp32", "fp16", "int8"]
@@ -369,12 +374,16 @@ def _check_inputs(manifest: Manifest) -> None:
 
 
 def _check_graphs(manifest: Manifest) -> None:
-    if manifest.network == "regression":
-        _want(not manifest.graphs, "graphs", list(manifest.graphs), "empty, as network is regression")
-        _want(manifest.base == "regression", "base", manifest.base, "regression, as network is regression")
-        _want(manifest.statistics is None, "statistics", manifest.statistics, "null, as network is regression")
+    if manifest.network in GRAPHLESS:
+        task, base = GRAPHLESS[manifest.network]
+        reason = f"as network is {manifest.network}"
+        _want(not manifest.graphs, "graphs", list(manifest.graphs), f"empty, {reason}")
+        _want(manifest.task == task, "task", manifest.task, f"{task}, {reason}")
+        _want(manifest.base == base, "base", manifest.base, f"{base}, {reason}")
+        _want(manifest.statistics is None, "statistics", manifest.statistics, f"null, {reason}")
         return
-    _want("fp32" in manifest.graphs, "graphs", list(manifest.graphs), "an entry fp32 (only regression has no graph)")
+    graphless = " and ".join(GRAPHLESS)
+    _want("fp32" in manifest.graphs, "graphs", list(manifest.graphs), f"an entry fp32 (only {graphless} have no graph)")
     any_bands = manifest.base == "subspace"
     _want(any_bands or manifest.n_bands > 0, "bands.wavelengths_nm", (), "the band centres, as the graph's are fixed")
     _want(manifest.golden is not None, "golden", None, "the name of an .npz file, as the model has a graph")

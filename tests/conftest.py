@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,16 @@ def _missing_trt() -> str | None:
     return None if importlib.util.find_spec("tensorrt") else "TensorRT is not installed (module tensorrt)"
 
 
-MISSING: dict[str, Callable[[], str | None]] = {"gpu": _missing_gpu, "trt": _missing_trt}
+def _missing_browser() -> str | None:
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    return f"not installed: {', '.join(missing)}" if missing else None
+
+
+MISSING: dict[str, Callable[[], str | None]] = {
+    "gpu": _missing_gpu,
+    "trt": _missing_trt,
+    "browser": _missing_browser,
+}
 
 
 def _required() -> set[str]:

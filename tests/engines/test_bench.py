@@ -12,7 +12,7 @@ from engines.bench import ENGINE, TORCH, Bench, Row
 from engines.bench_report import bench_markdown, write_bench
 from engines.inferences import Inference, bare_loop, recorded_inferences
 from engines.verdicts import Target
-from export.pack import pack_regression
+from export.pack import pack_graphless
 from hsi_edge.backends import BACKENDS
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import InputError
@@ -111,7 +111,7 @@ def test_overhead_is_the_median_of_turns_in_percent():
 
 
 def test_bundle_without_a_graph_is_refused(tmp_path):
-    bundle = pack_regression(8, tmp_path / "regression-x8").path
+    bundle = pack_graphless("regression", 8, tmp_path / "regression-x8").path
     with pytest.raises(InputError, match="regression-x8 has no graph"):
         bench.run_bench(bundle, quick=True, say=print)
 

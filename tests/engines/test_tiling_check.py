@@ -9,7 +9,7 @@ import pytest
 from engines.salton_sea import FLIGHT_ROWS, frame_pairs
 from engines.tiling_check import check_tiling
 from engines.tiling_report import difference_picture, tiling_markdown, write_tiling
-from export.pack import pack_regression
+from export.pack import pack_graphless
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import HSIEdgeError, InputError, TilingError
 from tests.tiny_bundles import frame_pair, lr_manifest, plain_manifest, write_tiny_bundle
@@ -99,7 +99,7 @@ def test_tiles_that_are_not_exact_fail_without_statistics_too(check):
 
 def test_regression_is_checked_as_any_model(tmp_path):
     for ratio, tiles in ((4, 1), (8, 4)):
-        check = check_tiling(pack_regression(ratio, tmp_path / str(ratio)).path, frame_pairs, say=print)
+        check = check_tiling(pack_graphless("regression", ratio, tmp_path / str(ratio)).path, frame_pairs, say=print)
         assert [result.n_tiles for result in check.modes] == [1, tiles]
         check.require_exact()
 

@@ -23,7 +23,7 @@ from export.compare import SETTINGS, Setting, compare_bundles, cropped, pairs
 from export.data.degradation import Degradation
 from export.data.scenes import Scene, load_native_scenes
 from export.methods import Method
-from export.pack import pack_regression
+from export.pack import pack_graphless
 from export.speed import measure_costs
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import InputError
@@ -67,7 +67,7 @@ def comparison(scene, native, tmp_path, monkeypatch):
     monkeypatch.setattr(comparing, "load_native_scenes", lambda _folder: native)
     monkeypatch.setattr(comparing, "measure_costs", lambda ratio, methods: measure_costs(ratio, methods, rounds=1))
     monkeypatch.setattr(comparing, "NATIVE_SETTINGS", (Setting(name="clean", degradation=CLEAN, cameras=visible),))
-    bundle = pack_regression(4, tmp_path / "regression-x4")
+    bundle = pack_graphless("regression", 4, tmp_path / "regression-x4")
     settings = (
         Setting(name="clean", degradation=CLEAN, cameras=camera, draws=1),
         Setting(name="noisy", degradation=NOISY, cameras=camera, draws=2),
@@ -213,7 +213,7 @@ def test_stored_scores_are_the_bundle_s_own_and_its_report_stays(comparison, tmp
 
 
 def test_scores_are_not_stored_in_a_zip_file(comparison, tmp_path):
-    bundle = pack_regression(4, tmp_path / "regression.zip")
+    bundle = pack_graphless("regression", 4, tmp_path / "regression.zip")
     with pytest.raises(InputError, match=r"regression\.zip is not a folder.*unpack it first"):
         store_accuracy(bundle.path, comparison)
 

@@ -9,7 +9,7 @@ from PIL import Image
 from export import figures
 from export.data.scenes import Scene
 from export.figures import draw_scenes, write_scenes
-from export.pack import pack_regression
+from export.pack import pack_graphless
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def drawn(rng, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "load_scenes", lambda _folder, _split: [scene, replace(scene, name="again")])
     camera = np.kron(np.eye(3), np.full((1, 10), 0.1)) @ np.eye(30, 31)
     monkeypatch.setattr(figures, "SETTING", replace(figures.SETTING, cameras=lambda _data: [camera]))
-    bundle = pack_regression(8, tmp_path / "regression-x8")
+    bundle = pack_graphless("regression", 8, tmp_path / "regression-x8")
     return draw_scenes([bundle.path], tmp_path, tmp_path / "docs")
 
 

@@ -16,7 +16,7 @@ from export.memory import bytes_per_px
 from export.networks.choices import NetworkChoice, without_training_parts
 from export.networks.pzres import PZResNet
 from export.onnx_session import run_graph
-from export.pack import pack, pack_regression, trained_network
+from export.pack import pack, pack_graphless, trained_network
 from export.recipe import Recipe, read_recipe
 from hsi_edge import HSIEngine
 from hsi_edge.backends.openvino import OpenVINOBackend
@@ -227,7 +227,7 @@ def test_the_command_says_in_one_line_what_is_missing(tmp_path: Path, capsys: py
 @pytest.mark.parametrize("ratio", [4, 8])
 def test_the_regression_bundle_fuses_any_bands(ratio: int, tmp_path: Path, rng: np.random.Generator) -> None:
     path = tmp_path / f"regression-x{ratio}"
-    assert main(["pack-regression", "--ratio", str(ratio), "-o", str(path)]) == 0
+    assert main(["pack-graphless", "regression", "--ratio", str(ratio), "-o", str(path)]) == 0
     with HSIEngine(path) as engine:
         for bands, msi_bands in ((31, 3), (5, 4)):
             lr_hsi = rng.integers(1, 4000, (6, 5, bands)).astype(np.uint16)
@@ -236,4 +236,4 @@ def test_the_regression_bundle_fuses_any_bands(ratio: int, tmp_path: Path, rng: 
 
 
 def test_the_same_bundle_has_the_same_fingerprint(tmp_path: Path) -> None:
-    assert pack_regression(8, tmp_path / "a").fingerprint == pack_regression(8, tmp_path / "b.zip").fingerprint
+    assert pack_graphless("regression", 8, tmp_path / "a").fingerprint == pack_graphless("regression", 8, tmp_path / "b.zip").fingerprint

@@ -14,7 +14,7 @@ from export.data.published import published_scenes
 from export.data.responses import nikon_d700
 from export.data.scenes import Scene
 from export.networks.choices import GELINChoice
-from export.pack import pack_regression
+from export.pack import pack_graphless
 from export.paper_evaluation import evaluate, network_estimator, paper_table, published_table
 from export.protocol import PROTOCOLS, score
 from export.recipe import read_recipe
@@ -103,7 +103,7 @@ def test_odd_frames_are_filled_up_for_gelin_and_cut_again(tmp_path, rng):
 
 
 def test_a_bundle_is_scored_as_the_runtime_runs_it(tmp_path):
-    bundle = pack_regression(8, tmp_path / "regression-x8")
+    bundle = pack_graphless("regression", 8, tmp_path / "regression-x8")
     found = dict(evaluate(recipe("pzres-cave-x8"), tmp_path, runs=tmp_path / "none", bundle=bundle.path))
     assert list(found["one"]) == ["regression-x8", "bicubic"]
     # The photo tells all that lies between the LR pixels.

@@ -10,7 +10,7 @@ import pytest
 from export import redegradation
 from export.data.real_pairs import TREES, RealPair, paris, real_pairs, salton_sea, trees
 from export.methods import Method
-from export.pack import pack_regression
+from export.pack import pack_graphless
 from export.redegradation import noise_per_band, redegrade
 from export.redegradation_page import redegradation_markdown, write_redegradation
 from hsi_edge.cube import Cube
@@ -51,7 +51,7 @@ def pair(rng):
 @pytest.fixture
 def results(pair, tmp_path, monkeypatch):
     monkeypatch.setattr(redegradation, "real_pairs", lambda _data, _ratio: [pair])
-    bundle = pack_regression(RATIO, tmp_path / "regression-x2")
+    bundle = pack_graphless("regression", RATIO, tmp_path / "regression-x2")
     return list(redegrade([bundle.path], tmp_path))
 
 
