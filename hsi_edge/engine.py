@@ -25,7 +25,7 @@ from hsi_edge.errors import EngineLoadError, InputError
 from hsi_edge.frame import Frame
 from hsi_edge.inputs import FrameInput, Image, check_inputs
 from hsi_edge.manifest import Manifest, StatisticsMode
-from hsi_edge.opening import Opened, open_network
+from hsi_edge.opening import Opened, open_network, runs_on
 from hsi_edge.preparation import prepare_frame
 from hsi_edge.resampling import Float
 from hsi_edge.run_report import RunReport, made_report
@@ -130,6 +130,16 @@ class HSIEngine:
         if self._opened is not None and not self._closed:
             self._opened.close()
         self._closed = True
+
+    @property
+    def runs_on(self) -> tuple[str, str, str]:
+        """Backend, precision and device, as in the report."""
+        return runs_on(self._opened)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the bundle's manifest, which has those of all that the model is."""
+        return self._bundle.fingerprint
 
     @property
     def report(self) -> RunReport:

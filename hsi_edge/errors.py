@@ -46,6 +46,26 @@ class TilingError(HSIEdgeError, ValueError):
     """A frame cannot be cut as asked."""
 
 
+class RegistrationError(HSIEdgeError):
+    """Where the RGB pixels of the spectral pixels are could not be told from the frames that were given."""
+
+
+class SensorError(HSIEdgeError):
+    """A sensor cannot be opened, was lost, or sends what is no frame."""
+
+
+class SensorTimeout(SensorError, TimeoutError):  # noqa: N818 - as TimeoutError, its other base
+    """No frame came in time; the sensor may still send one."""
+
+
+class SensorEnded(SensorError):  # noqa: N818 - no error in a recording that is over
+    """A file, a folder or a recording has no more frames, and never will."""
+
+
+class RecordingError(HSIEdgeError):
+    """A recording cannot be written or read."""
+
+
 class MissingPackageError(HSIEdgeError, ImportError):
     """An optional package is needed for what was asked and is not installed."""
 

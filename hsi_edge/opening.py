@@ -64,6 +64,14 @@ class Opened:
         self.network.close()
 
 
+def runs_on(opened: Opened | None) -> tuple[str, str, str]:
+    """Backend, precision and device; `numpy`, `fp32` and `CPU` for a model without a graph."""
+    if opened is None:
+        return "numpy", "fp32", "CPU"
+    backend = opened.network.backend
+    return backend.name, backend.precision, backend.device
+
+
 def open_network(
     bundle: Bundle, backend: str | None, precision: str | None, budget_bytes: int, *, build: bool = False
 ) -> Opened:

@@ -12,7 +12,7 @@ from hsi_edge.frame import Frame
 from hsi_edge.guide import STRIP_BYTES
 from hsi_edge.inputs import FrameInput
 from hsi_edge.manifest import Manifest, StatisticsMode
-from hsi_edge.opening import Opened
+from hsi_edge.opening import Opened, runs_on
 from hsi_edge.statistics import SAMPLE_PX
 from hsi_edge.tiling.geometry import Tile
 
@@ -92,7 +92,7 @@ def made_report(
     """
     found = frame.findings(correction)
     rows, cols = tiles[0].read.scaled(manifest.ratio).shape
-    backend = None if opened is None else opened.network.backend
+    backend, precision, device = runs_on(opened)
     pipeline = None if opened is None else opened.pipeline
     masked_lr = int((~frame.lr_valid).sum())
     masked_msi = 0 if frame.guide is None else frame.guide.count_invalid()
@@ -101,9 +101,9 @@ def made_report(
         network=manifest.network,
         ratio=manifest.ratio,
         base=manifest.base,
-        backend="numpy" if backend is None else backend.name,
-        precision="fp32" if backend is None else backend.precision,
-        device="CPU" if backend is None else backend.device,
+        backend=backend,
+        precision=precision,
+        device=device,
         statistics=statistics,
         tile=(rows, cols),
         n_tiles=len(tiles),
