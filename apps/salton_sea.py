@@ -7,12 +7,11 @@ where it comes from.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from hsi_edge import HSIEngine
@@ -22,6 +21,9 @@ from hsi_edge.io import read, write
 from hsi_edge.manifest import Manifest
 from hsi_edge.png import encode_png
 from hsi_edge.quality import rmse, sam_deg
+from hsi_edge.registration.calibrate import Calibration, calibrate
+from hsi_edge.registration.rig import write_rig
+from hsi_edge.registration.warp import GridWarp
 from hsi_edge.report import false_colour, write_report
 from hsi_edge.report.pictures import magnified
 from hsi_edge.resampling import Blur, degrade
@@ -32,7 +34,6 @@ BUNDLE = ROOT / "engines" / "bundles" / "fieldfuse-x8"
 OUT = Path("out") / "salton_sea"
 
 _LAST_NM = 1000.0  # silicon sees no farther; the frame goes on to 2500 nm
-_FINE = 4  # samples of the photo per output pixel and side, averaged: a photo pixel is 0.8 of an output pixel
 _FRAME_GSD_M = 16.9
 _GAMMA = 1.5
 _ZOOM = 2
@@ -41,88 +42,35 @@ _LABEL_PX = 40
 Rgb = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, eq=False)
-class Registration:
-    """Where the photo's pixel of a frame's pixel is; the convention stands in transform.yaml.
-
-    Attributes:
-        photo_from_frame: `(2, 3)`, from points of the straightened frame to points of the photo.
-        displacement: `(rows, cols, 2)`, per frame pixel `(dx, dy)` in frame pixels, which straightens the frame.
-    """
-
-    photo_from_frame: NDArray[np.float64]
-    displacement: NDArray[np.float32]
-
-
-def read_registration(folder: Path) -> Registration:
-    """Read `transform.yaml` and the displacement that it names."""
-    fields = yaml.safe_load((folder / "transform.yaml").read_text())
-    return Registration(np.array(fields["photo_from_frame"]), np.load(folder / fields["displacement"]))
-
-
 def visible_and_near_infrared(frame: Cube) -> Cube:
-    """The bands up to 1000 nm that hold a measurement."""
+    """The bands up to 1000 nm that hold a measurement, in reflectance."""
     assert frame.wavelengths_nm is not None
     good = frame.wavelengths_nm <= _LAST_NM
     if frame.bad_bands is not None:
         good &= ~frame.bad_bands
-    return frame.select_bands(np.flatnonzero(good).tolist())
-
-
-def straightened(frame: Cube, displacement: NDArray[np.float32]) -> Cube:
-    """Undo the frame's local displacement: physical values, bicubic between its pixels.
-
-    The frame has it most likely from the aircraft's movement; the photo, an orthophoto, has none.
-    """
-    y, x = np.indices((frame.rows, frame.cols), np.float32)
-    at_x, at_y = x + displacement[:, :, 0], y + displacement[:, :, 1]
-    values = frame.physical()
-    bands = [  # one by one, as OpenCV interpolates no more than four channels bicubically
-        cv2.remap(values[:, :, band].copy(), at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        for band in range(frame.n_bands)
-    ]
-    return replace(frame, data=np.stack(bands, axis=-1), scale_factor=1.0, nodata=None)
-
-
-def photo_on_grid(photo: Rgb, photo_from_frame: NDArray[np.float64], rows: int, cols: int, ratio: int) -> Rgb:
-    """Resample the photo to `ratio` pixels per frame pixel, each the mean of the photo over its area.
-
-    Args:
-        photo: `(photo_rows, photo_cols, 3)`.
-        photo_from_frame: `(2, 3)`, see `Registration`.
-        rows: Of the frame.
-        cols: Of the frame.
-        ratio: Output pixels per frame pixel and side.
-
-    Returns:
-        `(rows * ratio, cols * ratio, 3)`; black where the photo does not reach.
-    """
-    finer = ratio * _FINE
-    linear, shift = photo_from_frame[:, :2] / finer, photo_from_frame[:, 2]
-    # OpenCV counts from the middle of the first pixel, the transform from its corner.
-    centred = np.column_stack([linear, shift + linear @ [0.5, 0.5] - 0.5])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    fine = cv2.warpAffine(photo, centred, (cols * finer, rows * finer), flags=flags)
-    return np.asarray(cv2.resize(fine, (cols * ratio, rows * ratio), interpolation=cv2.INTER_AREA), np.uint8)
+    bands = frame.select_bands(np.flatnonzero(good).tolist())
+    return replace(bands, data=bands.physical(), scale_factor=1.0, nodata=None)
 
 
 def main(out: Path = OUT) -> None:
     """Fuse the sample pair and write inputs, cube, report and picture into `out`."""
     frame, photo = read(SAMPLES / "frame.hdr"), np.asarray(read(SAMPLES / "orthophoto.png").data)
-    registration = read_registration(SAMPLES)
+    # The frame is bent locally, most likely by the aircraft's movement; the photo, an orthophoto, is not.
+    calibration = calibrate([(frame, photo)], bend=True)
     with HSIEngine(BUNDLE) as engine:
         model = engine.manifest
-        lr_hsi = straightened(visible_and_near_infrared(frame), registration.displacement)
-        hr_msi = photo_on_grid(photo, registration.photo_from_frame, frame.rows, frame.cols, model.ratio)
+        lr_hsi = visible_and_near_infrared(frame)
+        hr_msi, _ = GridWarp(calibration.rig, model.ratio).on_grid(photo)
         hr_hsi = engine.run(lr_hsi, hr_msi)
         report = engine.report
     out.mkdir(parents=True, exist_ok=True)
+    write_rig(out / "rig.yaml", calibration.rig)
     write(out / "frame.hdr", lr_hsi)
     (out / "photo.png").write_bytes(encode_png(hr_msi))
     write(out / "fused.hdr", hr_hsi)
     write_report(out, report=report, lr_hsi=lr_hsi, hr_hsi=hr_hsi, hr_msi=hr_msi)
     (out / "comparison.png").write_bytes(encode_png(comparison(lr_hsi, hr_msi, hr_hsi)))
-    print(_summary(out, lr_hsi, hr_hsi, model))
+    print(_summary(out, lr_hsi, hr_hsi, model, calibration))
 
 
 def comparison(lr_hsi: Cube, hr_msi: Rgb, hr_hsi: Cube) -> Rgb:
@@ -157,7 +105,7 @@ def seen_by_frame(hr_hsi: Cube, ratio: int, psf_fwhm_px: float) -> NDArray[np.fl
     return np.moveaxis(degrade(channels_first, ratio, Blur.gaussian(psf_fwhm_px, ratio)), 0, -1)
 
 
-def _summary(out: Path, lr_hsi: Cube, hr_hsi: Cube, model: Manifest) -> str:
+def _summary(out: Path, lr_hsi: Cube, hr_hsi: Cube, model: Manifest, calibration: Calibration) -> str:
     seen, measured = seen_by_frame(hr_hsi, model.ratio, model.psf_fwhm_px), np.asarray(lr_hsi.data)
     return f"""\
 Written to {out}:
@@ -165,6 +113,7 @@ Written to {out}:
   report.html     the run: pictures, spectra of a few pixels, timings
   fused.hdr       the cube, {hr_hsi.rows} x {hr_hsi.cols} x {hr_hsi.n_bands}, reflectance (ENVI)
   frame.hdr, photo.png   what was fused: {lr_hsi.n_bands} bands, and the photo on their grid at ratio {model.ratio}
+  rig.yaml        where on the photo each frame pixel is, as found: it explains {calibration.explained:.1%} of the frame
 Look at: the canal, the rows of trees, the single desert shrubs; the frame's pixels are too coarse to show them.
 Mind: the two were taken on different days. Fine detail, such as shadows and crops, is that of the photo's day;
   spectra were measured for whole frame pixels only.

@@ -15,6 +15,8 @@ from hsi_edge.machine import machine_facts
 from hsi_edge.manifest import GRAPHLESS
 
 DATA = Path("../shared/data")
+FUSION = [Path("engines/bundles") / f"fieldfuse-x{ratio}" for ratio in (4, 8)]
+FUSION_HELP = "fused with what was registered (engines/bundles/fieldfuse-x4 and -x8)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,12 +61,21 @@ def _parser() -> argparse.ArgumentParser:
     redegrade = commands.add_parser("redegrade", help="degrade outputs of real pairs again, beside the sensors' noise")
     _add_bundles(redegrade, "folder for redegradation.md and figures/", required=True)
     redegrade.set_defaults(run=_redegrade)
+    registration = commands.add_parser("registration", help="register real and simulated pairs, beside their truth")
+    registration.add_argument("bundles", type=Path, nargs="*", default=FUSION, metavar="BUNDLE", help=FUSION_HELP)
+    registration.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
+    registration.add_argument("-o", "--output", type=Path, required=True, help="folder for registration-table.md")
+    registration.set_defaults(run=_registration)
     scenes = commands.add_parser("reference-scenes", help="write simulated pairs with their truth, for calib and check")
     scenes.add_argument("output", type=Path, help="the folder of scenes to write")
     scenes.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
     scenes.add_argument("--split", choices=("train", "validation", "test"), default="test", help="(%(default)s)")
     scenes.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
     scenes.set_defaults(run=_reference_scenes)
+    sensors = commands.add_parser("sensors", help="draw real recordings through demosaicing, radiometry, registration")
+    sensors.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
+    sensors.add_argument("-o", "--output", type=Path, required=True, help="folder for sensors-tried.md and figures/")
+    sensors.set_defaults(run=_sensors)
     counts = commands.add_parser("counts", help="print the networks' parameters and costs beside the papers'")
     counts.set_defaults(run=_counts)
     eager = commands.add_parser("eager", help="time the torch network on a whole frame; prints JSON")
@@ -157,11 +168,27 @@ def _redegrade(arguments: argparse.Namespace) -> None:
     print(*files, sep="\n")
 
 
+def _registration(arguments: argparse.Namespace) -> None:
+    from export.registration import measure_registration
+    from export.registration_table import write_registration
+
+    machine = _machine(("numpy", "opencv-python", "openvino", "scipy"))
+    write_registration(arguments.output, measure_registration(arguments.bundles, arguments.data), machine)
+    print(arguments.output / "registration-table.md")
+
+
 def _reference_scenes(arguments: argparse.Namespace) -> None:
     from export.reference_scenes import write_reference_scenes
 
     for folder in write_reference_scenes(arguments.output, arguments.data, arguments.ratio, arguments.split):
         print(folder)
+
+
+def _sensors(arguments: argparse.Namespace) -> None:
+    from export.sensor_figures import draw_sensors
+
+    machine = _machine(("numpy", "opencv-python", "matplotlib"))
+    print(*draw_sensors(arguments.data, arguments.output, machine), sep="\n")
 
 
 def _machine(packages: Sequence[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 import yaml
 
-from hsi_edge.errors import ManifestError
+from hsi_edge.errors import InputError, ManifestError
 
 T = TypeVar("T")
 
@@ -117,6 +117,7 @@ def record_from_plain(cls: type[T], value: object, path: str = "") -> T:
     Raises:
         ManifestError: Names the path of the first value that does not fit, the value, and what was wanted; for an
             unknown key also the known ones.
+        InputError: The outermost dataclass itself refuses its values.
     """
     plain = _mapping(value, path)
     known: dict[str, Field[Any]] = {field.name: field for field in fields(cast(Any, cls))}
@@ -127,7 +128,14 @@ def record_from_plain(cls: type[T], value: object, path: str = "") -> T:
     for name, field in known.items():
         if name not in plain and field.default is MISSING and field.default_factory is MISSING:
             raise ManifestError(f"{_join(path, name)} is missing; wanted {_word(hints[name])}")
-    return cls(**{name: _convert(hints[name], item, _join(path, name)) for name, item in plain.items()})
+    values = {name: _convert(hints[name], item, _join(path, name)) for name, item in plain.items()}
+    try:
+        return cls(**values)
+    except InputError as err:
+        if not path:
+            raise
+        # Settings are also made without a file, and do not know where in one they stand.
+        raise ManifestError(f"{path}: {err}") from err
 
 
 def plain_from_record(value: object) -> object:

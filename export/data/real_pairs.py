@@ -81,7 +81,7 @@ def salton_sea(ratio: int) -> RealPair:
     displacement = np.load(FOLDER / fields["displacement"])
     finer = ratio * FINE
     y, x = np.mgrid[: frame.rows * finer, : frame.cols * finer].astype(np.float32)
-    points = _straightened_points((x + 0.5) / finer, (y + 0.5) / finer, displacement)
+    points = straightened_points((x + 0.5) / finer, (y + 0.5) / finer, displacement)
     at_x, at_y = np.tensordot(np.array(fields["photo_from_frame"]), np.stack([*points, np.ones_like(x)]), axes=1)
     # Points count from the corner of the first pixel, map_coordinates from its middle.
     fine = [map_coordinates(photo[:, :, k], [at_y - 0.5, at_x - 0.5], order=1, mode="nearest") for k in range(3)]
@@ -94,7 +94,7 @@ def salton_sea(ratio: int) -> RealPair:
     )
 
 
-def _straightened_points(x: Float, y: Float, displacement: Float) -> tuple[Float, Float]:
+def straightened_points(x: Float, y: Float, displacement: Float) -> tuple[Float, Float]:
     """Where points of the frame as measured lie in the straightened frame: the inverse of the displacement."""
     at_x, at_y = x, y
     for _ in range(5):  # a contraction: the displacement changes slowly from pixel to pixel

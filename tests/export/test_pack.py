@@ -236,4 +236,7 @@ def test_the_regression_bundle_fuses_any_bands(ratio: int, tmp_path: Path, rng: 
 
 
 def test_the_same_bundle_has_the_same_fingerprint(tmp_path: Path) -> None:
-    assert pack_graphless("regression", 8, tmp_path / "a").fingerprint == pack_graphless("regression", 8, tmp_path / "b.zip").fingerprint
+    assert (
+        pack_graphless("regression", 8, tmp_path / "a").fingerprint
+        == pack_graphless("regression", 8, tmp_path / "b.zip").fingerprint
+    )

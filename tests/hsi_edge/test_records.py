@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from hsi_edge.errors import ManifestError
+from hsi_edge.errors import InputError, ManifestError
 from hsi_edge.records import plain_from_record, plain_from_yaml, record_from_plain, yaml_from_plain
 
 
@@ -56,3 +56,32 @@ def test_what_fits_no_member_of_the_union_is_refused_by_name(figure: object, wan
 def test_a_missing_union_of_records_is_one_mapping_in_words() -> None:
     with pytest.raises(ManifestError, match=r"figure is missing; wanted a mapping$"):
         record_from_plain(Drawing, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    spokes: int
+
+    def __post_init__(self) -> None:
+        if self.spokes < 3:
+            raise InputError(f"a wheel has {self.spokes} spokes; wanted 3 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cart:
+    wheels: tuple[Wheel, ...] = ()
+    spare: Wheel | None = None
+
+
+@pytest.mark.parametrize(
+    ("plain", "path"),
+    [({"spare": {"spokes": 1}}, "spare"), ({"wheels": [{"spokes": 4}, {"spokes": 1}]}, r"wheels\[1\]")],
+)
+def test_what_a_record_itself_refuses_is_named_by_its_place_in_the_file(plain: object, path: str) -> None:
+    with pytest.raises(ManifestError, match=rf"^{path}: a wheel has 1 spokes; wanted 3 or more$"):
+        record_from_plain(Cart, plain)
+
+
+def test_what_the_outermost_record_refuses_stays_as_it_said_it() -> None:
+    with pytest.raises(InputError, match=r"^a wheel has 1 spokes"):
+        record_from_plain(Wheel, {"spokes": 1})

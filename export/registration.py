@@ -1,0 +1,288 @@
+"""How well cameras are registered: estimates against the truth, what they claim, and what their errors cost."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.compare import cropped
+from export.data.degradation import REALISTIC
+from export.data.misaligned import Cameras, MisalignedPair, Misalignment, misaligned_pair
+from export.data.registered_pairs import RegisteredPair, registered_pairs
+from export.data.responses import Response, measured_cameras
+from export.data.scenes import Scene, load_scenes
+from export.methods import Method, open_methods
+from hsi_edge.errors import HSIEdgeError
+from hsi_edge.quality import psnr_db
+from hsi_edge.registration.calibrate import Calibration, calibrate
+from hsi_edge.registration.refine import Refinement
+from hsi_edge.registration.refiner import Refiner
+from hsi_edge.registration.rig import Rig
+from hsi_edge.registration.warp import GridWarp
+
+Float = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+DRAWS = 8
+"""Cameras, misalignments and noises per scene, ratio and PSF."""
+FRAME_DRAWS = 40
+"""The same for what is left frame by frame, which takes milliseconds."""
+PSF_FWHM_LR = ((1.0, 1.0), (1.4, 1.4), (0.8, 1.6))
+"""Ranges to draw the width of the spectral sensor's PSF from. The calibration is told none and estimates it."""
+COMPARED_LR = 1
+"""LR pixels that are left out at each side when fused images are compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of a drawn misalignment and of the cameras: shift per axis in LR pixels, rotation, change of scale, PSF, margin.
+
+    The margin is what the RGB camera sees more of the scene on each side, in LR pixels.
+    """
+
+    shift_lr: float
+    angle_deg: float
+    growth: float
+    psf_fwhm_lr: tuple[float, float] = (1.0, 1.0)
+    margin_lr: int = 0
+
+
+RIG_LIMITS = Limits(shift_lr=3.0, angle_deg=1.0, growth=0.02, margin_lr=5)
+"""A rig that was mounted by hand."""
+FRAME_LIMITS = Limits(shift_lr=1.5, angle_deg=0.0, growth=0.02)
+"""What may be left of it from frame to frame, at most."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Estimate:
+    """One estimate beside its truth.
+
+    Attributes:
+        errors_lr: `(points, 2)`, over the frame's pixels, along x and y.
+        std_lr: What the estimate claims, per axis; one number, or `(points, 2)`.
+        explained: Part of the bands' variance.
+        seconds: Taken.
+        trusted: Whether the estimate says that it can be used.
+        loss_db: By method, PSNR of the result with the true registration less that with the estimate.
+    """
+
+    errors_lr: Matrix
+    std_lr: Matrix
+    explained: float
+    seconds: float
+    trusted: bool = True
+    loss_db: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rms_lr(self) -> float:
+        """Root mean square distance over the frame."""
+        return float(np.sqrt(np.square(self.errors_lr).sum(axis=1).mean()))
+
+    def inside(self, count: float) -> float:
+        """Share of the errors, over pixels and axes, within so many standard errors."""
+        return float((np.abs(self.errors_lr) <= count * self.std_lr).mean())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RealResult:
+    """A pair of real cameras; no estimate where it failed, with the reason."""
+
+    pair: RegisteredPair
+    estimate: Estimate | None
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SimulatedResult:
+    """All draws of one setting.
+
+    Attributes:
+        scene, ratio: What was seen.
+        psf_fwhm_lr: Range of the widths of the spectral sensor's PSF.
+        estimates: Of the draws that did not fail.
+        failures: Why the others did.
+    """
+
+    scene: str
+    ratio: int
+    psf_fwhm_lr: tuple[float, float]
+    estimates: list[Estimate]
+    failures: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Registrations:
+    """All that the page shows."""
+
+    real: list[RealResult]
+    rigs: list[SimulatedResult]
+    frames: list[SimulatedResult]
+
+
+def measure_registration(bundles: Sequence[Path], data: Path) -> Registrations:
+    """Register the real pairs and simulated ones, rigs and single frames.
+
+    Args:
+        bundles: Models whose results show what errors cost; their ratios are those of the simulation.
+        data: The research data folder.
+
+    Raises:
+        InputError: A file of the research data is missing.
+        ManifestError: A bundle is damaged.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        by_ratio = {ratio: _fusing(methods) for ratio, methods in open_methods(bundles, folder, stack).items()}
+        scenes, cameras = load_scenes(data, "test"), measured_cameras(data)
+        settings = [(cropped(scene, ratio), ratio) for ratio in by_ratio for scene in scenes]
+        return Registrations(
+            real=[_real(pair, by_ratio.get(pair.ratio, {})) for pair in registered_pairs(data)],
+            rigs=[_rigs(scene, r, psf, cameras, by_ratio[r]) for psf in PSF_FWHM_LR for scene, r in settings],
+            frames=[_frames(scene, r, cameras) for scene, r in settings],
+        )
+
+
+def _fusing(methods: Mapping[str, Method]) -> dict[str, Method]:
+    return {name: one for name, one in methods.items() if one.manifest is not None and one.manifest.task == "fusion"}
+
+
+def errors_lr(found: Rig, truth: Rig) -> Matrix:
+    """`(pixels, 2)`: where one rig puts the middle of each LR pixel against another, along x and y, in LR pixels."""
+    rows, cols = truth.lr_shape
+    y, x = np.mgrid[:rows, :cols] + 0.5
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    off: Matrix = (found.msi_points(points) - truth.msi_points(points)) / truth.msi_px_per_lr_px
+    return off
+
+
+def _real(pair: RegisteredPair, methods: Mapping[str, Method]) -> RealResult:
+    try:
+        found, seconds = _calibrated(pair.lr_hsi, pair.msi, bend=pair.bend, start=pair.start)
+    except HSIEdgeError as err:
+        return RealResult(pair=pair, estimate=None, failure=str(err))
+    loss = {}
+    if pair.scene is not None:
+        free = {name: method for name, method in methods.items() if method.any_bands}
+        loss = _losses(free, pair.lr_hsi, pair.msi, (found.rig, pair.truth), pair.scene, pair.ratio)
+    return RealResult(pair=pair, estimate=_estimate(found, pair.truth, seconds, loss))
+
+
+def _estimate(found: Calibration, truth: Rig, seconds: float, loss: Mapping[str, float]) -> Estimate:
+    return Estimate(
+        errors_lr=errors_lr(found.rig, truth),
+        std_lr=np.array(found.rig.std_lr),
+        explained=found.explained,
+        seconds=seconds,
+        loss_db=loss,
+    )
+
+
+def _calibrated(
+    lr_hsi: Float, msi: NDArray[np.generic], *, bend: bool = False, start: Rig | None = None
+) -> tuple[Calibration, float]:
+    begin = time.perf_counter_ns()
+    found = calibrate([(lr_hsi, msi)], bend=bend, start=start)
+    return found, (time.perf_counter_ns() - begin) / 1e9
+
+
+def _rigs(
+    scene: Scene, ratio: int, psf: tuple[float, float], responses: Sequence[Response], methods: Mapping[str, Method]
+) -> SimulatedResult:
+    result = SimulatedResult(scene=scene.name, ratio=ratio, psf_fwhm_lr=psf, estimates=[], failures=[])
+    limits = replace(RIG_LIMITS, psf_fwhm_lr=psf)
+    for draw in range(DRAWS):
+        _, pair = _drawn(scene, ratio, responses, limits, draw)
+        truth = _true_rig(pair)
+        try:
+            found, seconds = _calibrated(pair.lr_hsi, pair.msi)
+        except HSIEdgeError as err:
+            result.failures.append(str(err))
+            continue
+        loss = _losses(methods, pair.lr_hsi, pair.msi, (found.rig, truth), pair.truth, ratio)
+        result.estimates.append(_estimate(found, truth, seconds, loss))
+    return result
+
+
+def _drawn(
+    scene: Scene, ratio: int, responses: Sequence[Response], limits: Limits, draw: int
+) -> tuple[Misalignment, MisalignedPair]:
+    """Seeded by its name, a scene keeps its pairs whatever other scenes there are."""
+    rng = np.random.default_rng((zlib.crc32(scene.name.encode()), draw))
+    cameras = Cameras(
+        ratio=ratio,
+        response=responses[int(rng.integers(len(responses)))],
+        degradation=REALISTIC,
+        psf_fwhm_lr=float(rng.uniform(*limits.psf_fwhm_lr)),
+        margin_lr=limits.margin_lr,
+    )
+    misalignment = Misalignment.drawn(rng, shift_lr=limits.shift_lr, angle_deg=limits.angle_deg, growth=limits.growth)
+    return misalignment, misaligned_pair(scene.cube, cameras, misalignment, rng)
+
+
+def _true_rig(pair: MisalignedPair) -> Rig:
+    return Rig(lr_shape=pair.lr_hsi.shape[:2], msi_shape=pair.msi.shape[:2], msi_from_lr=pair.msi_from_lr)
+
+
+def _losses(
+    methods: Mapping[str, Method],
+    lr_hsi: Float,
+    msi: NDArray[np.generic],
+    rigs: tuple[Rig, Rig],
+    scene: Float,
+    ratio: int,
+) -> dict[str, float]:
+    """By method, what is lost with the first rig, the estimate, against the second, the truth."""
+    border = COMPARED_LR * ratio
+    inner = slice(border, -border), slice(border, -border)
+    guides = [GridWarp(rig, ratio).on_grid(msi)[0] for rig in rigs]
+    largest = np.iinfo(msi.dtype.name).max if msi.dtype.kind == "u" else 1
+    losses = {}
+    for name, method in methods.items():
+        found, wanted = (
+            psnr_db(method.run(lr_hsi, (guide / np.float32(largest)).astype(np.float32))[inner], scene[inner])
+            for guide in guides
+        )
+        losses[name] = wanted - found
+    return losses
+
+
+def _frames(scene: Scene, ratio: int, responses: Sequence[Response]) -> SimulatedResult:
+    """What a refinement finds on pairs that lie on the HR grid but for a shift and a scale."""
+    estimates = []
+    refiner = Refiner(ratio, float(ratio))
+    for draw in range(FRAME_DRAWS):
+        true, pair = _drawn(scene, ratio, responses, FRAME_LIMITS, draw)
+        begin = time.perf_counter_ns()
+        found = refiner.refine(pair.lr_hsi, pair.msi)
+        seconds = (time.perf_counter_ns() - begin) / 1e9
+        truth = _true_rig(pair)
+        seen = replace(true, dx_lr=found.dx_lr, dy_lr=found.dy_lr, scale=found.scale)
+        rig = replace(truth, msi_from_lr=seen.msi_from_lr(truth.lr_shape, truth.msi_shape, ratio))
+        estimates.append(
+            Estimate(
+                errors_lr=errors_lr(rig, truth),
+                std_lr=_std_over_frame(found, truth.lr_shape),
+                explained=found.explained,
+                seconds=seconds,
+                trusted=found.trusted,
+            )
+        )
+    return SimulatedResult(
+        scene=scene.name, ratio=ratio, psf_fwhm_lr=FRAME_LIMITS.psf_fwhm_lr, estimates=estimates, failures=[]
+    )
+
+
+def _std_over_frame(found: Refinement, shape: tuple[int, int]) -> Matrix:
+    """`(pixels, 2)`, along x and y: the scale's error adds to the shift's with the distance from the middle."""
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    from_middle = np.stack([x.ravel() - shape[1] / 2, y.ravel() - shape[0] / 2], axis=1)
+    std: Matrix = np.hypot((found.dx_std_lr, found.dy_std_lr), found.scale_std * from_middle)
+    return std
