@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -45,7 +46,23 @@ def _parser() -> argparse.ArgumentParser:
     _add_build(commands)
     _add_roofline(commands)
     _add_signing(commands)
+    _add_live(commands)
     return parser
+
+
+def _add_live(commands: Commands) -> None:
+    endurance = commands.add_parser("live-soak", help="the live pipeline in real time: latency per stage, memory")
+    endurance.add_argument("--minutes", type=float, default=1.0, help="how long (%(default)s)")
+    endurance.add_argument("--bundle", default="fieldfuse-x8", help="a shipped fusion model of ratio 8 (%(default)s)")
+    endurance.add_argument("--lr-side", type=int, default=64, metavar="PX", help="rows and columns (%(default)s)")
+    endurance.add_argument("--faults", action="store_true", help="with all faults in turn, a recorder, rude visitors")
+    endurance.add_argument("--watched", action="store_true", help="with a visitor who watches")
+    endurance.add_argument("--name", default="live-soak", help="of the files (%(default)s)")
+    endurance.set_defaults(run=_live_soak)
+    faults = commands.add_parser("live-faults", help="the live pipeline under scripted faults: a table")
+    faults.set_defaults(run=_live_faults)
+    for command in (endurance, faults):
+        command.add_argument("-o", "--output", type=Path, help="folder for the results as Markdown, JSON and pictures")
 
 
 Commands = Any  # argparse has no public name for it
@@ -162,6 +179,47 @@ def _sign(arguments: argparse.Namespace) -> None:
 
     signed = sign_bundle(arguments.bundle, arguments.key)
     print(f"signed {arguments.bundle}: {len(signed)} files")
+
+
+def _live_soak(arguments: argparse.Namespace) -> None:
+    from engines.live.flight import simulated_flight
+    from engines.live.soak import mixed_faults, soak
+    from engines.live.soak_report import soak_markdown, write_soak
+
+    seconds = 60 * arguments.minutes
+    with tempfile.TemporaryDirectory(prefix="hsi-edge-soak-") as folder:
+        flight = simulated_flight(
+            bundle=arguments.bundle,
+            lr_side=arguments.lr_side,
+            faults=mixed_faults(seconds) if arguments.faults else (),
+            paced=True,
+            record_to=Path(folder) if arguments.faults else None,
+        )
+        seen = soak(flight, seconds, _say, rude=arguments.faults, watched=arguments.faults or arguments.watched)
+    side = arguments.lr_side * 8
+    what = (
+        f"{arguments.bundle}, results of {side} x {side} x 31, spectral frames at 2 and RGB at 10 per second, "
+        f"{'all faults in turn, a failing sink, visitors that stall and flood' if arguments.faults else 'no faults'}."
+    )
+    machine = _facts()
+    print(soak_markdown(seen, what, machine, "figures"))
+    if arguments.output:
+        write_soak(arguments.output, arguments.name, seen, what, machine)
+
+
+def _live_faults(arguments: argparse.Namespace) -> None:
+    from engines.live.faults import SCENARIOS, fly
+    from engines.live.faults_report import faults_markdown, write_faults
+
+    rows = []
+    for scenario in SCENARIOS:
+        with tempfile.TemporaryDirectory(prefix="hsi-edge-faults-") as folder:
+            rows.append((scenario, fly(scenario.faults, Path(folder))))
+        _say(scenario.name)
+    machine = _facts()
+    print(faults_markdown(rows, machine))
+    if arguments.output:
+        write_faults(arguments.output, rows, machine)
 
 
 def _say(line: str) -> None:

@@ -29,8 +29,11 @@ from hsi_edge.errors import HSIEdgeError, InputError, OutputError
 from hsi_edge.info import describe
 from hsi_edge.io import read, write
 from hsi_edge.io.formats import READERS, WRITERS
+from hsi_edge.live import command as live
+from hsi_edge.live import record, replay
 from hsi_edge.manifest import Manifest
 from hsi_edge.progress import Progress
+from hsi_edge.registration import command as register
 from hsi_edge.report import write_report
 from hsi_edge.spectral import resample_cube
 
@@ -86,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="fuse or super-resolve one frame from files"))
     _add_command(commands.add_parser("build", help="compile a bundle to engines for NVIDIA GPUs"), build)
     _add_command(commands.add_parser("check", help="check accuracy, latency and power before a flight"), acceptance)
+    _add_command(commands.add_parser("register", help="find where on the RGB each spectral pixel is"), register)
+    _add_command(commands.add_parser("live", help="fuse two live sensors, as a flight file says"), live)
+    _add_command(commands.add_parser("record", help="record the raw frames of two sensors"), record)
+    _add_command(commands.add_parser("replay", help="make the results of a recorded flight again"), replay)
     return parser
 
 

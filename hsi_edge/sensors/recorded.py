@@ -11,6 +11,7 @@ from typing import Literal
 from hsi_edge.errors import RecordingError, SensorEnded, SensorError, SensorTimeout
 from hsi_edge.live.recording import Recording
 from hsi_edge.sensors.frame import SensorFrame
+from hsi_edge.sensors.stream import Stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class RecordedSettings:
 
     source: Literal["recording"]
     path: str
-    stream: Literal["rgb", "spectral"]
+    stream: Stream
     paced: bool = True
 
 

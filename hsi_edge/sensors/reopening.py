@@ -37,14 +37,22 @@ class Reopening:
         self._source = source
         self._stop = threading.Event()
         self._given_wait = wait
+        self._switch = threading.Lock()
         self._pause_s = _FIRST_PAUSE_S
         self._is_open = False
         self._failure: Exception | None = None
         self._settled = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def open(self) -> None:
-        """Open the source; if it cannot be opened, `read` waits for it."""
+    def open(self, *, needed: bool = False) -> None:
+        """Open the source; if it cannot be opened, `read` waits for it.
+
+        Args:
+            needed: Whether it has to be there now.
+
+        Raises:
+            SensorError: It has to be, and is not.
+        """
         self.close()
         self._stop, self._settled = threading.Event(), threading.Event()
         self._pause_s, self._failure, self.error = _FIRST_PAUSE_S, None, ""
@@ -52,6 +60,9 @@ class Reopening:
         try:
             self._source.open()
         except SensorError as err:
+            if needed:
+                self._is_open = False
+                raise
             self._lose(err)
         except BaseException:
             self._is_open = False
@@ -81,10 +92,11 @@ class Reopening:
 
     def close(self) -> None:
         """Close the source, and stop trying."""
-        self._is_open = False
-        self._stop.set()
+        with self._switch:
+            self._is_open = False
+            self._stop.set()
+            thread, self._thread = self._thread, None
         self._source.close()
-        thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
             # It may have been opened between the two.
@@ -93,9 +105,11 @@ class Reopening:
     def _lose(self, err: SensorError) -> None:
         self.error = str(err)
         _log.warning("%s; it will be opened again", err)
-        self._settled.clear()
-        self._thread = threading.Thread(target=self._reopen, args=(self._stop,), name="reopening", daemon=True)
-        self._thread.start()
+        with self._switch:
+            if self._is_open:
+                self._settled.clear()
+                self._thread = threading.Thread(target=self._reopen, args=(self._stop,), name="reopening", daemon=True)
+                self._thread.start()
 
     def _reopen(self, stop: threading.Event) -> None:
         wait = self._given_wait or stop.wait

@@ -155,3 +155,30 @@ def test_a_missing_package_is_raised_as_no_pause_helps():
     with pytest.raises(MissingPackageError):
         read_until(later, "never")
     later.close()
+
+
+def test_a_source_that_is_needed_now_and_is_not_there_is_an_error_at_once():
+    source = Scripted(opens=[SensorError("no camera"), None], reads=["frame"])
+    reopening = Reopening(source)
+    with pytest.raises(SensorError, match="no camera"):
+        reopening.open(needed=True)
+    with pytest.raises(SensorError, match="not open"):
+        reopening.read(0)
+    reopening.open(needed=True)
+    assert reopening.read(1) == "frame"
+    reopening.close()
+
+
+def test_it_can_be_closed_in_the_very_moment_in_which_the_source_is_lost():
+    def read(source):
+        with pytest.raises(SensorError):
+            source.read(0)
+
+    for _ in range(200):
+        source = Reopening(Scripted(reads=[SensorError("the cable")]))
+        source.open()
+        reading = threading.Thread(target=read, args=(source,))
+        reading.start()
+        source.close()
+        reading.join()
+    assert not [thread for thread in threading.enumerate() if thread.name == "reopening" and thread.is_alive()]
