@@ -10,6 +10,7 @@ import sys
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import yaml
@@ -21,6 +22,8 @@ T = TypeVar("T")
 # The C loader is ten times faster, which an SRF of some thousand numbers makes felt; not each PyYAML has it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_DEPTH = 20
+MAX_SETTINGS_BYTES = 4 << 20
+"""Of a settings file: matrices of mosaic sensors are the largest."""
 
 _WORDS: dict[object, str] = {
     str: "text",
@@ -52,6 +55,26 @@ def plain_from_yaml(data: bytes, max_bytes: int) -> object:
             loader.dispose()
     except (yaml.YAMLError, ValueError) as err:
         raise ManifestError(f"it is not readable YAML, or was cut short: {' '.join(str(err).split())}") from err
+
+
+def read_settings(cls: type[T], path: Path, what: str) -> T:
+    """Read a settings file: YAML that holds a record, an empty file one with its defaults.
+
+    Args:
+        cls: The record's dataclass.
+        path: The file.
+        what: It is, in words, such as `gate`.
+
+    Raises:
+        InputError: There is no such file, it is no YAML, or a key is unknown, missing or wrong.
+    """
+    try:
+        plain = plain_from_yaml(path.read_bytes(), MAX_SETTINGS_BYTES)
+        return record_from_plain(cls, {} if plain is None else plain)
+    except OSError as err:
+        raise InputError(f"cannot read the {what} {path} ({err.strerror}); check the path") from err
+    except ManifestError as err:
+        raise InputError(f"the {what} {path} is wrong: {err}") from err
 
 
 def yaml_from_plain(plain: object) -> bytes:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from hsi_edge.errors import InputError, ManifestError
-from hsi_edge.records import plain_from_yaml, record_from_plain
+from hsi_edge.errors import InputError
+from hsi_edge.records import read_settings
 
-MAX_GATE_BYTES = 1 << 16
 PSNR_LOSS_DB: Mapping[str, float] = {"fp32": 0.02, "fp16": 0.02, "bf16": 0.05, "int8": 0.2}
 """Default allowance by precision; the same as the gates that let a precision into a bundle."""
 MIN_PSNR_TO_FP32_DB: Mapping[str, float] = {"fp32": 80.0, "fp16": 50.0, "bf16": 40.0, "int8": 30.0}
@@ -63,15 +62,7 @@ def read_gate(path: Path) -> Gate:
     Raises:
         InputError: There is no such file, it is no YAML, or a key is unknown or of the wrong type.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise InputError(f"cannot read the gate {path} ({err.strerror}); check the path") from err
-    try:
-        plain = plain_from_yaml(data, MAX_GATE_BYTES)
-        gate = record_from_plain(Gate, {} if plain is None else plain)
-    except ManifestError as err:
-        raise InputError(f"the gate {path} is wrong: {err}") from err
+    gate = read_settings(Gate, path, "gate")
     if gate == Gate():
         raise InputError(f"the gate {path} judges nothing; wanted one or more of {', '.join(_keys())}")
     return gate

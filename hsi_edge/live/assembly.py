@@ -177,7 +177,7 @@ def _jobs_maker(flight: Flight, engines: Mapping[Mode, HSIEngine], rig: Rig) -> 
     )
 
     def new_jobs() -> Jobs:
-        health = RgbHealth(flight.rgb_health, rig.msi_shape)
+        health = RgbHealth(flight.rgb_health, rig.msi_shape, engines["fusion"].manifest.msi.bands)
         return Jobs(optics, health, ModeChoice(flight.modes, has_single="single" in engines))
 
     return new_jobs

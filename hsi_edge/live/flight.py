@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from hsi_edge.errors import InputError, ManifestError
+from hsi_edge.errors import ManifestError
 from hsi_edge.live.feed import Policy
 from hsi_edge.live.frame_files import FrameFormat
 from hsi_edge.live.ground import Ground
@@ -17,12 +17,11 @@ from hsi_edge.live.recorder import RecorderSettings
 from hsi_edge.live.rgb_health import RgbHealthSettings
 from hsi_edge.live.self_check import SelfCheckSettings
 from hsi_edge.live.viewer.settings import ViewerSettings
-from hsi_edge.records import plain_from_yaml, record_from_plain
+from hsi_edge.records import read_settings
 from hsi_edge.sensors.catalogue import RgbSettings, SpectralSettings
 from hsi_edge.sensors.simulated_settings import SimulationSettings
 
 SCHEMA = 1
-LARGEST_FILE_BYTES = 1 << 20
 PATHS = frozenset(
     {
         "bundle",
@@ -154,24 +153,8 @@ def read_flight(path: Path) -> Flight:
     Raises:
         InputError: There is no such file, it is no YAML, or a key is unknown, missing or wrong.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise InputError(f"cannot read the flight file {path} ({err.strerror}); check the path") from err
-    return flight_from_bytes(data, path.parent, f"the flight file {path}")
-
-
-def flight_from_bytes(data: bytes, folder: Path, what: str) -> Flight:
-    """Read a flight file's content, whose paths are relative to a folder.
-
-    Raises:
-        InputError: As `read_flight`; its words begin with `what`.
-    """
-    try:
-        flight = record_from_plain(Flight, plain_from_yaml(data, LARGEST_FILE_BYTES))
-    except (ManifestError, InputError) as err:
-        raise InputError(f"{what} is wrong: {err}") from err
-    return with_paths(flight, lambda path: str(folder / path))
+    flight = read_settings(Flight, path, "flight file")
+    return with_paths(flight, lambda name: str(path.parent / name))
 
 
 Record = TypeVar("Record")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hsi_edge.errors import InputError, RecordingError
-from hsi_edge.live.flight import Flight, flight_from_bytes, with_paths
+from hsi_edge.live.flight import Flight, read_flight, with_paths
 from hsi_edge.live.viewer.settings import ViewerSettings
 from hsi_edge.radiometry import read_radiometry
 from hsi_edge.records import plain_from_record, yaml_from_plain
@@ -71,7 +71,7 @@ def unpacked(files: Mapping[str, bytes], folder: Path) -> Flight:
             path.write_bytes(content)
         except OSError as err:
             raise RecordingError(f"cannot unpack {name!r} of the recording into {folder}: {err.strerror}") from err
-    return flight_from_bytes(files[FLIGHT], folder, "the recording's flight file")
+    return read_flight(folder / FLIGHT)
 
 
 def _with_what_it_names(key: str, settings: Any) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from hsi_edge.bundle import Bundle
 from hsi_edge.errors import InputError, OutputError
 from hsi_edge.live.assembly import open_replay
 from hsi_edge.live.digest import digest
@@ -99,6 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = None if everything else lambda pair: key(pair) in tried
     with tempfile.TemporaryDirectory(prefix="hsi-edge-replay-") as folder:
         flight = _as_flown(unpacked(recording.setup.files, Path(folder)), recording.setup.bundles, arguments)
+        _warn_of_other_models(flight, recording.setup.bundles)
         with open_replay(flight, recording.arrivals(), wanted, sinks=sinks) as live:
             live.wait()
             status = live.status()
@@ -126,6 +128,14 @@ def _as_flown(flight: Flight, bundles: tuple[BundleFacts, ...], arguments: argpa
     if fusion is None or fusion.backend == "numpy":
         return flight
     return replace(flight, backend=fusion.backend, precision=fusion.precision)
+
+
+def _warn_of_other_models(flight: Flight, flown: tuple[BundleFacts, ...]) -> None:
+    paths = {"fusion": flight.bundle, "single": flight.single_bundle}
+    for facts in flown:
+        path = paths[facts.role]
+        if path is not None and Bundle.open(path).fingerprint != facts.manifest_sha256:
+            sys.stderr.write(f"hsi-edge: warning: {path} is another model than {facts.name} was in flight\n")
 
 
 def _files(folder: Path) -> FrameFiles:

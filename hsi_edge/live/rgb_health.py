@@ -57,10 +57,12 @@ class RgbHealth:
     Args:
         settings: From where on a frame is not fused.
         expected_shape: `(rows, cols)` that the rig was calibrated for.
+        channels: That the model takes; 0 for any number.
     """
 
-    def __init__(self, settings: RgbHealthSettings, expected_shape: tuple[int, int]) -> None:
+    def __init__(self, settings: RgbHealthSettings, expected_shape: tuple[int, int], channels: int = 0) -> None:
         self._settings = settings
+        self._channels = channels
         self._expected = expected_shape
         self._newest: SensorFrame | None = None
         self._doubts: tuple[str, ...] = ()
@@ -77,6 +79,8 @@ class RgbHealth:
         if frame.data.shape[:2] != self._expected:
             # Neither its picture nor its sharpness is comparable with any other frame's.
             return (_wrong_size(frame.data.shape[:2], self._expected),)
+        if self._channels not in (0, frame.data.shape[2]):
+            return (f"the RGB frame has {frame.data.shape[2]} channels; the model takes {self._channels}",)
         self._alike = self._alike + 1 if self._newest is not None and _same(frame.data, self._newest.data) else 1
         self._newest = frame
         self._doubts = tuple(self._found(frame.data))

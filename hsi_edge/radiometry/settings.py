@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from hsi_edge.errors import InputError, ManifestError
-from hsi_edge.records import plain_from_yaml, record_from_plain
-
-LARGEST_FILE_BYTES = 1 << 20
+from hsi_edge.errors import ManifestError
+from hsi_edge.records import read_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,15 +208,7 @@ def read_radiometry(path: Path) -> RadiometrySettings:
     Raises:
         InputError: There is no such file, it is no YAML, or a key is unknown or of the wrong type.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise InputError(f"cannot read the radiometry file {path} ({err.strerror}); check the path") from err
-    try:
-        plain = plain_from_yaml(data, LARGEST_FILE_BYTES)
-        settings = record_from_plain(RadiometrySettings, {} if plain is None else plain)
-    except ManifestError as err:
-        raise InputError(f"the radiometry file {path} is wrong: {err}") from err
+    settings = read_settings(RadiometrySettings, path, "radiometry file")
     return replace(
         settings,
         dark=_beside(path, settings.dark),

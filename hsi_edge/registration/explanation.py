@@ -34,7 +34,7 @@ SHRINK = 0.1
 """Part of the mean variance of what is unexplained that is added to every band's: the bands that seem to fit best fit
 too well, and a spectrometer does not see all bands at one place (without it, errors grew from 0.004 to 0.04 LR px)."""
 SURROUNDINGS_PX = 7
-"""Side of the window of LR pixels whose mean is taken away. Smaller ones leave less of what is not explained, and more noise."""
+"""Side of the window of LR pixels whose mean is taken away. A smaller one leaves less of the land, and more noise."""
 CLUSTER_PX = 3
 """Side of the windows of LR pixels within which what is unexplained is taken to be alike."""
 

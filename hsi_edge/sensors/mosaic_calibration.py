@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_edge.errors import InputError, ManifestError
-from hsi_edge.records import plain_from_yaml, record_from_plain
+from hsi_edge.records import read_settings
 from hsi_edge.sensors.filter_curves import correction_from_curves, read_curves
-
-LARGEST_FILE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,14 +133,7 @@ def read_mosaic(path: Path) -> MosaicCalibration:
     Raises:
         InputError: There is no such file, it is no YAML, or a key is unknown or of the wrong type.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        raise InputError(f"cannot read the mosaic calibration {path} ({err.strerror}); check the path") from err
-    try:
-        found = record_from_plain(MosaicCalibration, plain_from_yaml(data, LARGEST_FILE_BYTES))
-    except ManifestError as err:
-        raise InputError(f"the mosaic calibration {path} is wrong: {err}") from err
+    found = read_settings(MosaicCalibration, path, "mosaic calibration")
     if not isinstance(found.correction, CorrectionFromCurves):
         return found
     return replace(found, correction=replace(found.correction, file=str(path.parent / found.correction.file)))

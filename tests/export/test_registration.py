@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from export import registration
 from export.cli import main
@@ -13,7 +14,8 @@ from export.data.degradation import REALISTIC, Degradation
 from export.data.misaligned import Cameras, Misalignment, misaligned_pair
 from export.data.registered_pairs import RegisteredPair, pavia, rededge, trees
 from export.data.scenes import Scene
-from export.registration import Estimate, RealResult, Registrations, SimulatedResult, errors_lr
+from export.registration import CriterionResult, Estimate, RealResult, Registrations, SimulatedResult, errors_lr
+from export.registration_criteria import CRITERIA
 from export.registration_table import registration_markdown, write_registration
 from hsi_edge.errors import InputError, RegistrationError
 from hsi_edge.registration.refiner import Refiner
@@ -127,6 +129,17 @@ def test_a_rig_that_cannot_be_told_is_counted_with_its_reason(scene, monkeypatch
     assert registration._real(pair, {}).failure == "no structure"
 
 
+@pytest.mark.parametrize("name", sorted(CRITERIA))
+def test_every_criterion_finds_a_shift_from_the_same_start(name, rng):
+    texture = gaussian_filter(rng.normal(size=(128, 160)), 2)
+    scene = np.stack([0.5 + 3 * texture + 0.02 * band for band in range(5)], axis=2).astype(np.float32)
+    pair = misaligned_pair(scene, cameras(scene, margin_lr=3), Misalignment(dx_lr=1.2, dy_lr=-0.8), rng)
+    truth = Rig(lr_shape=(32, 40), msi_shape=pair.msi.shape[:2], msi_from_lr=pair.msi_from_lr)
+    start = replace(truth, msi_from_lr=Misalignment().msi_from_lr((32, 40), pair.msi.shape[:2], RATIO))
+    found = CRITERIA[name](pair.lr_hsi, pair.msi, start, True)
+    assert np.abs(errors_lr(found, truth)).max() < 0.4 < np.abs(errors_lr(start, truth)).max()
+
+
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 
@@ -141,12 +154,22 @@ def results(scene):
         ],
         rigs=[good, replace(good, psf_fwhm_lr=(0.8, 1.6), estimates=[], failures=["slid off"])],
         frames=[good],
+        criteria=[CriterionResult(kind="shift", criterion="ECC", errors_lr=[0.1, 0.3], seconds=[0.01, 0.03])],
     )
 
 
 def test_the_page_tells_errors_claims_losses_and_failures(results):
     page = registration_markdown(results, {"cpu": "one"})
-    for wanted in ("| ours", "0.022", "| failed", "theirs: made up. **Failed**: too dark", "0.8 to 1.6", "slid off"):
+    for wanted in (
+        "| ours",
+        "0.022",
+        "| failed",
+        "theirs: made up. **Failed**: too dark",
+        "0.8 to 1.6",
+        "slid off",
+        "ECC",
+        "0.3000",
+    ):
         assert wanted in page
     assert "0.25, 0.25" in page
 

@@ -106,12 +106,12 @@ def test_what_is_wrong_is_said_in_one_line_with_its_key(tmp_path: Path, changes:
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        (b"", "the file is empty"),
+        (b"", "flight is missing"),
         (b"flight: [1", "not readable YAML"),
         (b"- 1\n- 2\n", "wanted a mapping"),
         (b"flight: 1\nflight: 1\n", "stands twice"),
         (b"\xff\xfe\x00", "not readable YAML"),
-        (b"a: " + b"x" * (1 << 20), "wanted at most"),
+        (b"a: " + b"x" * (5 << 20), "wanted at most"),
     ],
 )
 def test_what_is_no_flight_file_is_refused(tmp_path: Path, content: bytes, wanted: str) -> None:

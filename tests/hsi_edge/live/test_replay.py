@@ -185,6 +185,18 @@ def test_a_model_that_is_no_longer_there_can_be_named_anew(recording: Path, tmp_
     assert replay.run(arguments(moved, *bundle, "--single-bundle", str(BUNDLES / "interpolation-x8"))) == 0
 
 
+def test_another_model_under_the_old_name_is_told(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(BUNDLES / "regression-x8", tmp_path / "regression-x8")
+    manifest = other / "manifest.yaml"
+    manifest.write_text(manifest.read_text().replace("advice: 'nothing learned", "advice: 'something else"))
+    replay.run(arguments(recording, "--bundle", str(other), "--single-bundle", str(BUNDLES / "interpolation-x8")))
+    told = capsys.readouterr().err
+    assert "regression-x8 is another model than regression-x8 was in flight" in told
+    assert "interpolation-x8 is another" not in told
+
+
 def test_what_is_no_recording_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RecordingError):
         replay.run(arguments(tmp_path / "none.mcap"))

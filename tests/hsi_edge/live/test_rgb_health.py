@@ -164,3 +164,10 @@ def test_the_tiniest_frames_are_judged_without_blur(rng: np.random.Generator) ->
 def test_bounds_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="wanted"):
         RgbHealthSettings(**wrong)
+
+
+def test_a_grey_picture_is_doubted_where_the_model_takes_three_channels(camera: Camera) -> None:
+    health = RgbHealth(RgbHealthSettings(), SHAPE, channels=3)
+    (doubt,) = health.judge(camera.frame(camera.picture()[:, :, :1]))
+    assert "1 channels; the model takes 3" in doubt
+    assert health.judge(camera.frame()) == ()

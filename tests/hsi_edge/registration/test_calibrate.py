@@ -30,13 +30,20 @@ def spectra(abundances, rng):
 def shown(spots, points, blur):
     """The scene's abundances at points `(n, 2)`, blurred by a Gaussian of that standard deviation, exactly."""
     places, widths, weights = spots
-    total = np.zeros((len(points), 4))
-    for place, width, weight in zip(places, widths, weights, strict=True):
-        variance = width**2 + blur**2
-        square = np.square(points - place).sum(axis=1)
-        near = square < 25 * variance
-        total[near] += np.exp(-square[near] / 2 / variance)[:, None] * weight * width**2 / variance
-    return total
+    variance = widths**2 + blur**2
+    square = np.square(points[:, None] - places).sum(axis=2)
+    return np.exp(-square / 2 / variance) @ (weights * (widths**2 / variance)[:, None])
+
+
+def photographed(spots, shape, blur):
+    """The same at the pixels of an upright image, where the spots are products of rows and columns."""
+    places, widths, weights = spots
+    variance = widths**2 + blur**2
+    across, down = (
+        np.exp(-np.square(np.arange(side)[:, None] + 0.5 - places[:, axis]) / 2 / variance)
+        for axis, side in enumerate(reversed(shape))
+    )
+    return np.stack([(down * weight) @ across.T for weight in (weights.T * widths**2 / variance)], axis=2)
 
 
 def points_of(shape):
@@ -59,11 +66,11 @@ def pair(true, rng, spots):
     bands, colours = mixing.uniform(0.1, 1, (4, BANDS)), mixing.uniform(0.1, 1, (4, 3))
     blur = true.psf_fwhm_lr / np.sqrt(8 * np.log(2)) * true.msi_px_per_lr_px
     lr = shown(spots, true.msi_points(points_of(true.lr_shape)), blur) @ bands
-    rgb = shown(spots, points_of(true.msi_shape), 0.4) @ colours
+    rgb = photographed(spots, true.msi_shape, 0.4) @ colours
     lr = lr / lr.max() + rng.normal(0, 0.004, lr.shape)
     rgb = rgb / rgb.max() + rng.normal(0, 0.005, rgb.shape)
     rgb8 = np.clip(np.rint(255 * rgb), 0, 255).astype(np.uint8)
-    return lr.reshape(*true.lr_shape, BANDS).astype(np.float32), rgb8.reshape(*true.msi_shape, 3)
+    return lr.reshape(*true.lr_shape, BANDS).astype(np.float32), rgb8
 
 
 def off_lr(found, true):

@@ -207,12 +207,13 @@ def test_good_frames_are_not_doubted(rng):
 
 
 def over_fields(rng):
-    """A pair and its truth: half of what the bands see is land, in patches, that the RGB does not know."""
+    """A pair and its truth: an infrared that is another multiple of brightness on each field, as RGB cannot tell."""
     truth = drawn(rng, 0.3)
-    lr_hsi, hr_msi = pair_of(shore(), truth, rng)
-    patches = np.kron(rng.standard_normal((6, 6)), np.ones((6, 6)))[2:34, 1:33]
-    land = gaussian_filter(patches, 0.5)[..., None] * lr_hsi.std() * rng.uniform(0.2, 1.2, lr_hsi.shape[2])
-    return lr_hsi + land.astype(np.float32), hr_msi, truth
+    fields = np.kron(rng.uniform(0, 2, (4, 4)), np.ones((64, 64)))
+    infrared = (fields * shore().mean(axis=2))[..., None] * rng.uniform(0.2, 1, 8)
+    scene = np.concatenate([shore(), infrared.astype(np.float32)], axis=2)
+    camera = np.pad(camera_of(shore()), ((0, 0), (0, 8)))
+    return *pair_of(scene, truth, rng, camera=camera), truth
 
 
 def test_land_that_the_rgb_does_not_know_is_neither_parallax_nor_a_shift(rng):
@@ -224,7 +225,7 @@ def test_land_that_the_rgb_does_not_know_is_neither_parallax_nor_a_shift(rng):
         assert not any(doubt.startswith(("parallax", "blur")) for doubt in found.doubts), found.doubts
         off.append(errors(found, truth)[:2])
         scores.append((errors(found, truth) / stds(found))[:2])
-    assert np.sqrt(np.mean(np.square(off))) < WANTED_LR
+    assert np.sqrt(np.mean(np.square(off))) < 0.004  # 0.0044 if what is alike over a field is left in
     assert np.mean(np.abs(scores) < 2) > 0.85
 
 
