@@ -116,6 +116,23 @@ def test_a_bent_frame_is_unbent(spots, rng):
     assert off_lr(found, true) < 0.25 * straight
 
 
+def test_what_the_model_of_the_rig_leaves_widens_the_standard_error(spots, rng):
+    y, x = np.indices((28, 30)) / 28
+    bend = 0.2 * np.stack([np.sin(5 * y), np.sin(4 * x + 2 * y)], axis=2).astype(np.float32)
+    true = true_rig(scale=6.5, bend=bend)
+    found = calibrate([pair(true, rng, spots)], model="similarity").rig
+    assert 0.5 * off_lr(found, true) < found.std_lr < 2 * off_lr(found, true)
+
+
+def test_vignetting_and_gamma_do_little_harm(spots, rng):
+    true = true_rig()
+    lr_hsi, hr_msi = pair(true, rng, spots)
+    y, x = np.indices(true.msi_shape) / SIDE_PX - 0.5
+    darker = (hr_msi / 255) * (1 - 0.4 * (x**2 + y**2))[:, :, None]
+    hr_msi = np.rint(255 * darker ** (1 / 2.2)).astype(np.uint8)
+    assert off_lr(calibrate([(lr_hsi, hr_msi)]).rig, true) < 0.02
+
+
 def test_invalid_pixels_bad_bands_and_nan_do_no_harm(spots, rng):
     true = true_rig()
     lr_hsi, hr_msi = pair(true, rng, spots)
