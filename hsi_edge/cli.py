@@ -21,6 +21,7 @@ import numpy as np
 from hsi_edge import build
 from hsi_edge._version import __version__
 from hsi_edge.acceptance import command as acceptance
+from hsi_edge.blas_threads import blas_on_one_thread
 from hsi_edge.catalogue import describe_fits
 from hsi_edge.command_line import OneLineParser, exit_code
 from hsi_edge.cube import Cube
@@ -51,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="hsi-edge: warning: %(message)s")
     try:
         parsed = _parser().parse_args(arguments)
-        # Only a check, which can be done and not be passed, has a code of its own.
-        code: int | None = parsed.command(parsed)
+        with blas_on_one_thread():
+            # Only a check and a replay, which can be done and not come out well, have a code of their own.
+            code: int | None = parsed.command(parsed)
         sys.stdout.flush()
     except BrokenPipeError:
         # The interpreter flushes stdout at its end, which would fail and print once more.

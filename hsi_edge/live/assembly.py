@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from hsi_edge.blas_threads import blas_on_one_thread
 from hsi_edge.engine import HSIEngine
 from hsi_edge.errors import InputError
 from hsi_edge.live.feed import Feed
@@ -61,6 +62,7 @@ def open_live(flight: Flight, *, sinks: Sequence[Sink] = (), record: bool = Fals
             single-image bundle to do without it.
     """
     with ExitStack() as stack:
+        stack.enter_context(blas_on_one_thread())
         engines = {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
         simulated = opened_simulation(flight, engines["fusion"])
         rig = flight_rig(flight, simulated)
@@ -86,6 +88,7 @@ def open_replay(
         sinks: What takes results; the flight's own are left out.
     """
     with ExitStack() as stack:
+        stack.enter_context(blas_on_one_thread())
         engines = {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
         live = _live(flight, engines, flight_rig(flight, None), sinks, arrivals=arrivals, wanted=wanted, replay=True)
         stack.callback(live.close)
