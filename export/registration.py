@@ -20,6 +20,7 @@ from export.data.registered_pairs import RegisteredPair, registered_pairs
 from export.data.responses import Response, measured_cameras
 from export.data.scenes import Scene, load_scenes
 from export.methods import Method, open_methods
+from export.registration_criteria import CRITERIA
 from hsi_edge.errors import HSIEdgeError
 from hsi_edge.quality import psnr_db
 from hsi_edge.registration.calibrate import Calibration, calibrate
@@ -59,6 +60,13 @@ RIG_LIMITS = Limits(shift_lr=3.0, angle_deg=1.0, growth=0.02, margin_lr=5)
 """A rig that was mounted by hand."""
 FRAME_LIMITS = Limits(shift_lr=1.5, angle_deg=0.0, growth=0.02)
 """What may be left of it from frame to frame, at most."""
+
+
+CRITERIA_LIMITS = {
+    "shift": Limits(shift_lr=1.5, angle_deg=0.0, growth=0.0, margin_lr=5),
+    "similarity": Limits(shift_lr=1.5, angle_deg=1.0, growth=0.02, margin_lr=5),
+}
+"""What criteria are compared on: all begin at the middle, and none but ours could find larger ones."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,12 +127,23 @@ class SimulatedResult:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class CriterionResult:
+    """One criterion on one kind of transform: errors in LR pixels, root mean square over the frame, and seconds."""
+
+    kind: str
+    criterion: str
+    errors_lr: list[float]
+    seconds: list[float]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Registrations:
     """All that the page shows."""
 
     real: list[RealResult]
     rigs: list[SimulatedResult]
     frames: list[SimulatedResult]
+    criteria: list[CriterionResult]
 
 
 def measure_registration(bundles: Sequence[Path], data: Path) -> Registrations:
@@ -147,6 +166,7 @@ def measure_registration(bundles: Sequence[Path], data: Path) -> Registrations:
             real=[_real(pair, by_ratio.get(pair.ratio, {})) for pair in registered_pairs(data)],
             rigs=[_rigs(scene, r, psf, cameras, by_ratio[r]) for psf in PSF_FWHM_LR for scene, r in settings],
             frames=[_frames(scene, r, cameras) for scene, r in settings],
+            criteria=_criteria(settings, cameras),
         )
 
 
@@ -278,6 +298,26 @@ def _frames(scene: Scene, ratio: int, responses: Sequence[Response]) -> Simulate
     return SimulatedResult(
         scene=scene.name, ratio=ratio, psf_fwhm_lr=FRAME_LIMITS.psf_fwhm_lr, estimates=estimates, failures=[]
     )
+
+
+def _criteria(settings: Sequence[tuple[Scene, int]], responses: Sequence[Response]) -> list[CriterionResult]:
+    """Each criterion on the same pairs, without a search: the start knows the nominal scale and the PSF."""
+    results = []
+    for kind, limits in CRITERIA_LIMITS.items():
+        drawn = [
+            (ratio, _drawn(scene, ratio, responses, limits, d)[1]) for scene, ratio in settings for d in range(DRAWS)
+        ]
+        for name, criterion in CRITERIA.items():
+            result = CriterionResult(kind=kind, criterion=name, errors_lr=[], seconds=[])
+            for ratio, pair in drawn:
+                truth = _true_rig(pair)
+                nominal = Misalignment().msi_from_lr(truth.lr_shape, truth.msi_shape, ratio)
+                begin = time.perf_counter_ns()
+                found = criterion(pair.lr_hsi, pair.msi, replace(truth, msi_from_lr=nominal), kind == "shift")
+                result.seconds.append((time.perf_counter_ns() - begin) / 1e9)
+                result.errors_lr.append(float(np.sqrt(np.square(errors_lr(found, truth)).sum(axis=1).mean())))
+            results.append(result)
+    return results
 
 
 def _std_over_frame(found: Refinement, shape: tuple[int, int]) -> Matrix:

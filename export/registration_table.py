@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from export.registration import FRAME_LIMITS, RIG_LIMITS, Estimate, RealResult, Registrations, SimulatedResult
+from export.registration import (
+    CRITERIA_LIMITS,
+    FRAME_LIMITS,
+    RIG_LIMITS,
+    CriterionResult,
+    Estimate,
+    RealResult,
+    Registrations,
+    SimulatedResult,
+)
 from hsi_edge.report.measured import facts, table, write_measured
 
 WANTED_LR, WANTED_DB = 0.02, 0.5
@@ -32,6 +41,13 @@ FRAME_NOTE = f"""\
 The refinement of a single frame: shift by up to {FRAME_LIMITS.shift_lr:g} LR pixels along each axis, scale by up to
 {100 * FRAME_LIMITS.growth:g} percent; PSF and the rest as calibrated; noise and bits as above."""
 
+CRITERIA_NOTE = f"""\
+What else could be asked of a registration, on the same pairs, all begun at the middle with the nominal scale and the
+true PSF: shift by up to {CRITERIA_LIMITS["similarity"].shift_lr:g} LR pixels along each axis, without and with up to
+{CRITERIA_LIMITS["similarity"].angle_deg:g} degree and {100 * CRITERIA_LIMITS["similarity"].growth:g} percent, noise and
+bits as above. The others compare the mean of the bands with the mean of the RGB's channels, blurred and sampled anew in
+each round. Phase correlation finds shifts only; OpenCV's ECC knows no similarity and finds an affine transform."""
+
 
 def write_registration(folder: Path, results: Registrations, machine: dict[str, str]) -> None:
     """Write `registration-table.md` and `registration-table.json`.
@@ -48,6 +64,7 @@ def registration_markdown(results: Registrations, machine: dict[str, str]) -> st
     parts.append("\n".join(f"- {one.pair.name}: {one.pair.note}{_failure(one)}" for one in results.real))
     parts += ["## Simulated rigs", RIG_NOTE, _rig_table(results.rigs), *_failures(results.rigs)]
     parts += ["## Simulated frames", FRAME_NOTE, _frame_table(results.frames)]
+    parts += ["## Criteria", CRITERIA_NOTE, _criteria_table(results.criteria)]
     return "\n\n".join(parts)
 
 
@@ -90,6 +107,21 @@ def _rig_table(results: Sequence[SimulatedResult]) -> str:
 def _frame_table(results: Sequence[SimulatedResult]) -> str:
     header = ["scene", "ratio", *_ERRORS, "trusted"]
     rows = [[*_setting(one), *_errors(one), f"{sum(found.trusted for found in one.estimates)}"] for one in results]
+    return table(header, rows)
+
+
+def _criteria_table(results: Sequence[CriterionResult]) -> str:
+    header = ["transform", "criterion", "pairs", "error: median", "9 of 10 below", "worst", "ms: median"]
+    rows = [
+        [
+            one.kind,
+            one.criterion,
+            str(len(one.errors_lr)),
+            *(f"{np.percentile(one.errors_lr, part):.4f}" for part in (50, 90, 100)),
+            f"{1000 * np.median(one.seconds):.1f}",
+        ]
+        for one in results
+    ]
     return table(header, rows)
 
 
@@ -144,6 +176,7 @@ def _plain(results: Registrations, machine: dict[str, str]) -> dict[str, Any]:
         ],
         "rigs": [_plain_simulated(one) for one in results.rigs],
         "frames": [_plain_simulated(one) for one in results.frames],
+        "criteria": [dataclasses.asdict(one) for one in results.criteria],
     }
 
 

@@ -62,7 +62,7 @@ def atomic_paths(*finals: Path) -> Iterator[tuple[Path, ...]]:
             _flush(temporary)
         _swap_in(temporaries, targets)
         for folder in {target.parent for target in targets}:
-            _flush_folder(folder)
+            flush_folder(folder)
     except OSError as err:
         cause = _CAUSES.get(err.errno or 0, "the system refused")
         raise OutputError(f"cannot write {targets[0]}: {cause} ({err}); what was there before is untouched") from err
@@ -115,7 +115,7 @@ def _flush(path: Path) -> None:
             os.fsync(opened.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the renames themselves last, where the system can: the new files are in place and whole without it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

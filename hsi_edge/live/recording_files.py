@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from datetime import datetime, timezone
 from io import FileIO
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from hsi_edge.errors import RecordingError
 from hsi_edge.host_clock import host_time_ns
+from hsi_edge.io.atomic import flush_folder
 from hsi_edge.live.mcap_file import McapFile, Stored
 from hsi_edge.live.repair import finished, lock, repair
 from hsi_edge.live.setup import Setup
@@ -123,7 +123,7 @@ class FileSeries:
             unfinished.unlink(missing_ok=True)
             raise
         self._file, self._path = file, path
-        _sync_folder(self._folder)
+        flush_folder(self._folder)
 
 
 def repair_folder(folder: Path) -> None:
@@ -140,13 +140,3 @@ def repair_folder(folder: Path) -> None:
 
 def _unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without it a power cut may take the file's name, where the system keeps names apart from data.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

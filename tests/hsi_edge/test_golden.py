@@ -127,3 +127,14 @@ def test_a_budget_without_room_for_a_tile_is_refused_with_what_it_needs(tmp_path
     bundle = write_tiny_bundle(tmp_path / "b", plain_manifest(8, tiling=Tiling(halo_lr=1, bytes_per_px=1000)))
     with pytest.raises(TilingError, match="of 1 MB holds no tile of this model; the smallest needs 4 MB: raise memory"):
         opened(bundle, "onnxruntime")
+
+
+SHIPPED = Path(__file__).parents[2] / "engines" / "bundles"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SHIPPED.iterdir() if (path / "golden.npz").is_file()))
+def test_every_shipped_bundle_opens_on_a_device_that_never_saw_it(name, monkeypatch):
+    # Which tile is fastest takes longer to find out, and is not the matter here.
+    monkeypatch.setattr("hsi_edge.network.Network.fastest_sides", lambda self, _: {8: 1.0})
+    with HSIEngine(SHIPPED / name, precision="fp32") as engine:
+        assert engine.runs_on[1] == "fp32"

@@ -14,3 +14,11 @@ def test_a_gram_matrix_is_taken_apart_as_by_eigh(rng, bands, rank):
     np.testing.assert_allclose(powers, np.linalg.eigvalsh(gram), atol=1e-9 * powers[-1])
     np.testing.assert_allclose(axes * powers @ axes.T, gram, atol=1e-9 * powers[-1])
     np.testing.assert_allclose(axes.T @ axes, np.eye(bands), atol=1e-9)
+    assert (axes[-1] >= 0).all()
+
+
+def test_an_axis_does_not_turn_round_with_its_input(rng):
+    spectra = rng.standard_normal((31, 500))
+    _, axes = principal_axes(spectra @ spectra.T)
+    _, again = principal_axes(spectra[:, ::-1] @ spectra[:, ::-1].T * 1.001)
+    np.testing.assert_allclose(axes, again, atol=1e-6)
