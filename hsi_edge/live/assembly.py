@@ -14,6 +14,7 @@ from hsi_edge.live.feed import Feed
 from hsi_edge.live.flight import Flight, SimulatedSettings
 from hsi_edge.live.frame_files import FrameFiles
 from hsi_edge.live.ground import ground_cube
+from hsi_edge.live.heap import share_one_heap
 from hsi_edge.live.jobs import Jobs, Optics
 from hsi_edge.live.modes import ModeChoice
 from hsi_edge.live.packing import packed
@@ -61,6 +62,7 @@ def open_live(flight: Flight, *, sinks: Sequence[Sink] = (), record: bool = Fals
         HSIEdgeError: A bundle, a file or the spectral sensor cannot be opened; or the RGB camera, where there is no
             single-image bundle to do without it.
     """
+    share_one_heap()
     with ExitStack() as stack:
         stack.enter_context(blas_on_one_thread())
         engines = {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
@@ -87,6 +89,7 @@ def open_replay(
         wanted: Which pairs got a result in flight; None for all.
         sinks: What takes results; the flight's own are left out.
     """
+    share_one_heap()
     with ExitStack() as stack:
         stack.enter_context(blas_on_one_thread())
         engines = {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
