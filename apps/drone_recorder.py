@@ -15,10 +15,9 @@ from pathlib import Path
 
 from apps.position import Listener, Position, mavlink_positions, nmea_positions
 from hsi_edge.command_line import OneLineParser, run_tool
-from hsi_edge.errors import InputError
 from hsi_edge.live.assembly import open_live
 from hsi_edge.live.command import positive_seconds, watch
-from hsi_edge.live.flight import read_flight
+from hsi_edge.live.flight import read_flight, recorder_settings
 from hsi_edge.live.log import log_to_stderr
 
 
@@ -42,8 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> None:
     log_to_stderr()
     flight = read_flight(arguments.flight)
-    if flight.record is None:
-        raise InputError(f"{arguments.flight} has no section record; add one with the folder to record to")
+    recorder_settings(flight, arguments.flight)
     listeners: list[Callable[[threading.Event], Iterator[Position]]] = []
     if arguments.nmea is not None:
         listeners.append(lambda stop: nmea_positions(arguments.nmea, stop))

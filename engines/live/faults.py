@@ -172,6 +172,12 @@ SCENARIOS = (
         holds=_masked,
     ),
     Scenario(
+        name="a quarter of the spectral frame saturated",
+        faults=_fault("spectral_saturated"),
+        wanted="NaN there, and the rest",
+        holds=_masked,
+    ),
+    Scenario(
         name="spectral frame of half the size",
         faults=_fault("spectral_wrong_size"),
         wanted="no results, with the reason",
