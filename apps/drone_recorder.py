@@ -16,7 +16,7 @@ from pathlib import Path
 from apps.position import Listener, Position, mavlink_positions, nmea_positions
 from hsi_edge.command_line import OneLineParser, run_tool
 from hsi_edge.live.assembly import open_live
-from hsi_edge.live.command import positive_seconds, watch
+from hsi_edge.live.command import positive_seconds, signals_restored, watch
 from hsi_edge.live.flight import read_flight, recorder_settings
 from hsi_edge.live.log import log_to_stderr
 
@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> None:
         listeners.append(lambda stop: nmea_positions(arguments.nmea, stop))
     if arguments.mavlink is not None:
         listeners.append(lambda stop: mavlink_positions(arguments.mavlink, stop))
-    with ExitStack() as stack:
+    with signals_restored(), ExitStack() as stack:
         live = stack.enter_context(open_live(flight, record=True))
         for positions in listeners:
             stack.enter_context(Listener(positions, live.add_tag))

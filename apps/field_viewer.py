@@ -57,7 +57,9 @@ def _run(arguments: argparse.Namespace) -> None:
         log = None if arguments.log is None else stack.enter_context(_log_file(arguments.log))
         live = stack.enter_context(open_live(flight))
         viewer = stack.enter_context(Viewer(view, live))
-        print(f"open {viewer.url} in a browser; Ctrl-C ends", flush=True)
+        # A token that was made here stands nowhere else.
+        token = "" if view.token is None else f"?token={view.token}"
+        print(f"open {viewer.url}{token} in a browser; Ctrl-C ends", flush=True)
         for count, result in enumerate(live.results(), 1):
             words = describe(result)
             print(words["time"], words["mode"], words["ndvi_mean"], words["reason"], flush=True)

@@ -17,7 +17,7 @@ LONGEST_LINE = 256
 SILENCE_S = 1.0
 PAUSE_S = 2.0
 Position = dict[str, Any]
-_log = logging.getLogger(__name__)
+_log = logging.getLogger(f"hsi_edge.{__name__}")  # with the rest of the log
 
 
 class Listener:

@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -57,4 +58,8 @@ def main(host: str, port: str, n_frames: str = "1000000", fps: str = "5") -> Non
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) not in (3, 4, 5) or not all(word.isdecimal() for word in sys.argv[2:4]):
+        print("wanted: spectral_adapter.py HOST PORT [FRAMES [FRAMES_PER_S]], such as 127.0.0.1 9100", file=sys.stderr)
+        sys.exit(2)
+    with suppress(KeyboardInterrupt):
+        main(*sys.argv[1:])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,23 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.compare import cropped
-from export.data.degradation import REALISTIC
-from export.data.misaligned import Cameras, MisalignedPair, Misalignment, misaligned_pair
+from export.data.misaligned import Misalignment
 from export.data.registered_pairs import RegisteredPair, registered_pairs
 from export.data.responses import Response, measured_cameras
 from export.data.scenes import Scene, load_scenes
 from export.methods import Method, open_methods
 from export.registration_criteria import CRITERIA
+from export.registration_estimates import (
+    Estimate,
+    Limits,
+    Matrix,
+    calibrated,
+    drawn_pair,
+    errors_lr,
+    estimated,
+    true_rig,
+)
+from export.registration_trials import TrialResult, explained_part, trials
+from hsi_edge.cube import Cube
 from hsi_edge.errors import HSIEdgeError
 from hsi_edge.quality import psnr_db
-from hsi_edge.registration.calibrate import Calibration, calibrate
 from hsi_edge.registration.refine import Refinement
 from hsi_edge.registration.refiner import Refiner
 from hsi_edge.registration.rig import Rig
 from hsi_edge.registration.warp import GridWarp
 
 Float = NDArray[np.float32]
-Matrix = NDArray[np.float64]
 
 DRAWS = 8
 """Cameras, misalignments and noises per scene, ratio and PSF."""
@@ -41,27 +49,10 @@ PSF_FWHM_LR = ((1.0, 1.0), (1.4, 1.4), (0.8, 1.6))
 COMPARED_LR = 1
 """LR pixels that are left out at each side when fused images are compared."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Of a drawn misalignment and of the cameras: shift per axis in LR pixels, rotation, change of scale, PSF, margin.
-
-    The margin is what the RGB camera sees more of the scene on each side, in LR pixels.
-    """
-
-    shift_lr: float
-    angle_deg: float
-    growth: float
-    psf_fwhm_lr: tuple[float, float] = (1.0, 1.0)
-    margin_lr: int = 0
-
-
 RIG_LIMITS = Limits(shift_lr=3.0, angle_deg=1.0, growth=0.02, margin_lr=5)
 """A rig that was mounted by hand."""
 FRAME_LIMITS = Limits(shift_lr=1.5, angle_deg=0.0, growth=0.02)
 """What may be left of it from frame to frame, at most."""
-
-
 CRITERIA_LIMITS = {
     "shift": Limits(shift_lr=1.5, angle_deg=0.0, growth=0.0, margin_lr=5),
     "similarity": Limits(shift_lr=1.5, angle_deg=1.0, growth=0.02, margin_lr=5),
@@ -70,40 +61,15 @@ CRITERIA_LIMITS = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Estimate:
-    """One estimate beside its truth.
+class RealResult:
+    """A pair of real cameras; no estimate where it failed, with the reason.
 
     Attributes:
-        errors_lr: `(points, 2)`, over the frame's pixels, along x and y.
-        std_lr: What the estimate claims, per axis; one number, or `(points, 2)`.
-        explained: Part of the bands' variance.
-        seconds: Taken.
-        trusted: Whether the estimate says that it can be used.
-        loss_db: By method, PSNR of the result with the true registration less that with the estimate.
+        explained_by_truth: Part of the bands' variance that the RGB explains under the published registration.
     """
 
-    errors_lr: Matrix
-    std_lr: Matrix
-    explained: float
-    seconds: float
-    trusted: bool = True
-    loss_db: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def rms_lr(self) -> float:
-        """Root mean square distance over the frame."""
-        return float(np.sqrt(np.square(self.errors_lr).sum(axis=1).mean()))
-
-    def inside(self, count: float) -> float:
-        """Share of the errors, over pixels and axes, within so many standard errors."""
-        return float((np.abs(self.errors_lr) <= count * self.std_lr).mean())
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RealResult:
-    """A pair of real cameras; no estimate where it failed, with the reason."""
-
     pair: RegisteredPair
+    explained_by_truth: float
     estimate: Estimate | None
     failure: str = ""
 
@@ -143,6 +109,7 @@ class Registrations:
     real: list[RealResult]
     rigs: list[SimulatedResult]
     frames: list[SimulatedResult]
+    trials: list[TrialResult]
     criteria: list[CriterionResult]
 
 
@@ -166,6 +133,7 @@ def measure_registration(bundles: Sequence[Path], data: Path) -> Registrations:
             real=[_real(pair, by_ratio.get(pair.ratio, {})) for pair in registered_pairs(data)],
             rigs=[_rigs(scene, r, psf, cameras, by_ratio[r]) for psf in PSF_FWHM_LR for scene, r in settings],
             frames=[_frames(scene, r, cameras) for scene, r in settings],
+            trials=trials(settings, cameras),
             criteria=_criteria(settings, cameras),
         )
 
@@ -174,43 +142,18 @@ def _fusing(methods: Mapping[str, Method]) -> dict[str, Method]:
     return {name: one for name, one in methods.items() if one.manifest is not None and one.manifest.task == "fusion"}
 
 
-def errors_lr(found: Rig, truth: Rig) -> Matrix:
-    """`(pixels, 2)`: where one rig puts the middle of each LR pixel against another, along x and y, in LR pixels."""
-    rows, cols = truth.lr_shape
-    y, x = np.mgrid[:rows, :cols] + 0.5
-    points = np.stack([x.ravel(), y.ravel()], axis=1)
-    off: Matrix = (found.msi_points(points) - truth.msi_points(points)) / truth.msi_px_per_lr_px
-    return off
-
-
 def _real(pair: RegisteredPair, methods: Mapping[str, Method]) -> RealResult:
+    frame = Cube(data=pair.lr_hsi, wavelengths_nm=pair.wavelengths_nm)
+    by_truth = explained_part(frame, pair.msi, pair.truth)
     try:
-        found, seconds = _calibrated(pair.lr_hsi, pair.msi, bend=pair.bend, start=pair.start)
+        found, seconds = calibrated(frame, pair.msi, bend=pair.bend, start=pair.start)
     except HSIEdgeError as err:
-        return RealResult(pair=pair, estimate=None, failure=str(err))
+        return RealResult(pair=pair, explained_by_truth=by_truth, estimate=None, failure=str(err))
     loss = {}
     if pair.scene is not None:
         free = {name: method for name, method in methods.items() if method.any_bands}
         loss = _losses(free, pair.lr_hsi, pair.msi, (found.rig, pair.truth), pair.scene, pair.ratio)
-    return RealResult(pair=pair, estimate=_estimate(found, pair.truth, seconds, loss))
-
-
-def _estimate(found: Calibration, truth: Rig, seconds: float, loss: Mapping[str, float]) -> Estimate:
-    return Estimate(
-        errors_lr=errors_lr(found.rig, truth),
-        std_lr=np.array(found.rig.std_lr),
-        explained=found.explained,
-        seconds=seconds,
-        loss_db=loss,
-    )
-
-
-def _calibrated(
-    lr_hsi: Float, msi: NDArray[np.generic], *, bend: bool = False, start: Rig | None = None
-) -> tuple[Calibration, float]:
-    begin = time.perf_counter_ns()
-    found = calibrate([(lr_hsi, msi)], bend=bend, start=start)
-    return found, (time.perf_counter_ns() - begin) / 1e9
+    return RealResult(pair=pair, explained_by_truth=by_truth, estimate=estimated(found, pair.truth, seconds, loss))
 
 
 def _rigs(
@@ -219,36 +162,16 @@ def _rigs(
     result = SimulatedResult(scene=scene.name, ratio=ratio, psf_fwhm_lr=psf, estimates=[], failures=[])
     limits = replace(RIG_LIMITS, psf_fwhm_lr=psf)
     for draw in range(DRAWS):
-        _, pair = _drawn(scene, ratio, responses, limits, draw)
-        truth = _true_rig(pair)
+        _, pair = drawn_pair(scene, ratio, responses, limits, draw)
+        truth = true_rig(pair)
         try:
-            found, seconds = _calibrated(pair.lr_hsi, pair.msi)
+            found, seconds = calibrated(pair.lr_hsi, pair.msi)
         except HSIEdgeError as err:
             result.failures.append(str(err))
             continue
         loss = _losses(methods, pair.lr_hsi, pair.msi, (found.rig, truth), pair.truth, ratio)
-        result.estimates.append(_estimate(found, truth, seconds, loss))
+        result.estimates.append(estimated(found, truth, seconds, loss))
     return result
-
-
-def _drawn(
-    scene: Scene, ratio: int, responses: Sequence[Response], limits: Limits, draw: int
-) -> tuple[Misalignment, MisalignedPair]:
-    """Seeded by its name, a scene keeps its pairs whatever other scenes there are."""
-    rng = np.random.default_rng((zlib.crc32(scene.name.encode()), draw))
-    cameras = Cameras(
-        ratio=ratio,
-        response=responses[int(rng.integers(len(responses)))],
-        degradation=REALISTIC,
-        psf_fwhm_lr=float(rng.uniform(*limits.psf_fwhm_lr)),
-        margin_lr=limits.margin_lr,
-    )
-    misalignment = Misalignment.drawn(rng, shift_lr=limits.shift_lr, angle_deg=limits.angle_deg, growth=limits.growth)
-    return misalignment, misaligned_pair(scene.cube, cameras, misalignment, rng)
-
-
-def _true_rig(pair: MisalignedPair) -> Rig:
-    return Rig(lr_shape=pair.lr_hsi.shape[:2], msi_shape=pair.msi.shape[:2], msi_from_lr=pair.msi_from_lr)
 
 
 def _losses(
@@ -279,11 +202,11 @@ def _frames(scene: Scene, ratio: int, responses: Sequence[Response]) -> Simulate
     estimates = []
     refiner = Refiner(ratio, float(ratio))
     for draw in range(FRAME_DRAWS):
-        true, pair = _drawn(scene, ratio, responses, FRAME_LIMITS, draw)
+        true, pair = drawn_pair(scene, ratio, responses, FRAME_LIMITS, draw)
         begin = time.perf_counter_ns()
         found = refiner.refine(pair.lr_hsi, pair.msi)
         seconds = (time.perf_counter_ns() - begin) / 1e9
-        truth = _true_rig(pair)
+        truth = true_rig(pair)
         seen = replace(true, dx_lr=found.dx_lr, dy_lr=found.dy_lr, scale=found.scale)
         rig = replace(truth, msi_from_lr=seen.msi_from_lr(truth.lr_shape, truth.msi_shape, ratio))
         estimates.append(
@@ -305,12 +228,14 @@ def _criteria(settings: Sequence[tuple[Scene, int]], responses: Sequence[Respons
     results = []
     for kind, limits in CRITERIA_LIMITS.items():
         drawn = [
-            (ratio, _drawn(scene, ratio, responses, limits, d)[1]) for scene, ratio in settings for d in range(DRAWS)
+            (ratio, drawn_pair(scene, ratio, responses, limits, d)[1])
+            for scene, ratio in settings
+            for d in range(DRAWS)
         ]
         for name, criterion in CRITERIA.items():
             result = CriterionResult(kind=kind, criterion=name, errors_lr=[], seconds=[])
             for ratio, pair in drawn:
-                truth = _true_rig(pair)
+                truth = true_rig(pair)
                 nominal = Misalignment().msi_from_lr(truth.lr_shape, truth.msi_shape, ratio)
                 begin = time.perf_counter_ns()
                 found = criterion(pair.lr_hsi, pair.msi, replace(truth, msi_from_lr=nominal), kind == "shift")

@@ -12,8 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_edge.errors import RegistrationError
 from hsi_edge.radiometry import Radiometry, RadiometrySettings
 from hsi_edge.radiometry.settings import BlackLevel, Panel, PanelRegion
+from hsi_edge.registration.calibrate import calibrate
+from hsi_edge.registration.rig import Rig
+from hsi_edge.registration.warp import GridWarp
 from hsi_edge.sensors.frame import SensorFrame
 from hsi_edge.sensors.mosaic import Demosaic
 from hsi_edge.sensors.mosaic_calibration import read_mosaic
@@ -27,6 +31,8 @@ BLACK_DN = 300.0
 PANEL_REFLECTANCE = 0.5
 PIXEL_MM = 0.00375
 """Pitch of RedEdge's sensors: its 1280 pixels are 4.8 mm, twice the principal points of about 2.4 mm."""
+CORNER = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+"""From pixels counted from the middle of the first, as the file's, to those counted from its corner, as a rig's."""
 REFERENCE_NM = 560.0
 """The band that the others' RigRelatives are zero for."""
 
@@ -101,7 +107,8 @@ class RedEdgeTrial:
         stacked: Reflectance as the cameras saw it, bands not registered, `(rows, cols, 5)`.
         registered: The same on the grid of the reference band.
         offsets_px: What is left between each band and the reference, root mean square over 3 x 3 windows, in pixels:
-            `(3, 5)`, as stacked, by the cameras' angles alone, and with a translation besides.
+            `(4, 5)`, as stacked, by the cameras' angles alone, with a translation besides, and calibrated instead; NaN
+            where the calibration refuses.
     """
 
     wavelengths_nm: NDArray[np.float64]
@@ -133,7 +140,9 @@ def rededge_trial(data: Path) -> RedEdgeTrial:
         stacked,
         [move @ _homography(cameras[reference], camera) for move, camera in zip(moves, cameras, strict=True)],
     )
-    offsets = [[_left_px(bands, band, reference) for band in range(len(nm))] for bands in (stacked, turned, registered)]
+    calibrated = _calibrated(stacked, [_homography(cameras[reference], camera) for camera in cameras], reference)
+    tried = (stacked, turned, registered, calibrated)
+    offsets = [[_left_px(bands, band, reference) for band in range(len(nm))] for bands in tried]
     return RedEdgeTrial(nm, panel, radiometry.panel_regions, stacked, registered, np.array(offsets))
 
 
@@ -186,6 +195,28 @@ def _warped(bands: Float, homographies: list[NDArray[np.float64]]) -> Float:
     return np.stack(warped, axis=2)
 
 
+def _calibrated(bands: Float, homographies: list[NDArray[np.float64]], reference: int) -> Float:
+    """Each band where `hsi-edge register` finds it, begun at these homographies; NaN where it refuses."""
+    calibrated: Float = bands.copy()
+    for band, matrix in enumerate(homographies):
+        if band == reference:
+            continue
+        from_reference = np.linalg.inv(matrix)
+        start = Rig(
+            lr_shape=bands.shape[:2],
+            msi_shape=bands.shape[:2],
+            msi_from_lr=CORNER @ (from_reference / from_reference[2, 2]) @ np.linalg.inv(CORNER),
+        )
+        image = np.nan_to_num(bands[:, :, [band]])
+        try:
+            rig = calibrate([(bands[:, :, [reference]], image)], start=start).rig
+        except RegistrationError:
+            calibrated[:, :, band] = np.nan
+        else:
+            calibrated[:, :, band] = GridWarp(rig, 1).on_grid(image)[0][:, :, 0]
+    return calibrated
+
+
 def _translation(bands: Float, band: int, reference: int) -> NDArray[np.float64]:
     """What is left of a far scene's homography is one translation: the cameras are apart, and the ground is flat."""
     x, y = _shift(_edges(bands[:, :, reference]), _edges(bands[:, :, band]))
@@ -193,6 +224,8 @@ def _translation(bands: Float, band: int, reference: int) -> NDArray[np.float64]
 
 
 def _left_px(bands: Float, band: int, reference: int) -> float:
+    if np.isnan(bands[:, :, band]).all():
+        return float("nan")
     one, other = _edges(bands[:, :, reference]), _edges(bands[:, :, band])
     shifts = [
         _shift(one[rows, cols], other[rows, cols])

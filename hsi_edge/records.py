@@ -252,7 +252,7 @@ def _mapping(value: object, path: str) -> dict[str, object]:
 def _unfit(kind: object, value: object, path: str) -> ManifestError:
     hint = ""
     if isinstance(value, str) and kind in (int, float):
-        hint = "; YAML takes a number in quotes, and one like 1e-6 (write 1.0e-6), for text"
+        hint = "; YAML takes a number in quotes, and one like 1e-6 (write 1.0e-6) or 1e6 (write 1.0e+6), for text"
     elif kind is str and value is not None:
         hint = ", in quotes"
     got = "empty (null)" if value is None else reprlib.repr(value)

@@ -30,12 +30,15 @@ class Misalignment:
         dx_lr, dy_lr: Shift in LR pixels.
         angle_deg: Rotation about the middle.
         scale: RGB pixels per LR pixel, divided by the ratio.
+        warp: `(3, 3)`, what it does before all that beyond a similarity, in coordinates that are 1 in the middle of the
+            frame's longer sides; None for nothing.
     """
 
     dx_lr: float = 0.0
     dy_lr: float = 0.0
     angle_deg: float = 0.0
     scale: float = 1.0
+    warp: Matrix | None = None
 
     @classmethod
     def drawn(cls, rng: np.random.Generator, *, shift_lr: float, angle_deg: float, growth: float) -> Misalignment:
@@ -49,7 +52,14 @@ class Misalignment:
         linear = ratio * self.scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         middle, wanted = (np.array(shape[::-1]) / 2 for shape in (lr_shape, msi_shape))
         moved = wanted + ratio * np.array([self.dx_lr, self.dy_lr]) - linear @ middle
-        return np.block([[linear, moved[:, None]], [np.zeros((1, 2)), np.ones((1, 1))]])
+        similarity: Matrix = np.block([[linear, moved[:, None]], [np.zeros((1, 2)), np.ones((1, 1))]])
+        if self.warp is None:
+            return similarity
+        reach = max(lr_shape) / 2
+        unit = np.array([[1, 0, -middle[0]], [0, 1, -middle[1]], [0, 0, reach]]) / reach
+        matrix: Matrix = similarity @ np.linalg.inv(unit) @ self.warp @ unit
+        matrix /= matrix[2, 2]
+        return matrix
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,6 +72,8 @@ class Cameras:
         degradation: Noise, bits and exposure; its own blur and misregistration are not used.
         psf_fwhm_lr: Of the spectral sensor, a Gaussian, in LR pixels.
         margin_lr: What the RGB camera sees more on each side, in LR pixels.
+        vignetting: By what part of the light the RGB is darker in its corners than in its middle.
+        gamma: Of the RGB's coding: what it stores is the light to the power of its inverse.
     """
 
     ratio: int
@@ -69,6 +81,8 @@ class Cameras:
     degradation: Degradation
     psf_fwhm_lr: float = 1.0
     margin_lr: int = 0
+    vignetting: float = 0.0
+    gamma: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,10 +119,11 @@ def misaligned_pair(
     seen = np.tensordot(cameras.response, world, axes=1) * rng.uniform(*degradation.exposure)
     lr_from_msi: Matrix = np.asarray(np.linalg.inv(msi_from_lr), np.float64)
     msi = _warped(np.asarray(seen, np.float64), lr_from_msi, msi_shape, ratio)
+    msi *= 1 - cameras.vignetting * _square_from_middle(msi_shape)[:, :, None]
     msi = np.clip(msi + rng.uniform(*degradation.msi_noise) * rng.standard_normal(msi.shape), 0, 1)
     return MisalignedPair(
         lr_hsi=np.moveaxis(measured + noise, 0, 2).astype(np.float32),
-        msi=_digital(msi, degradation.msi_bits),
+        msi=_digital(msi ** (1 / cameras.gamma), degradation.msi_bits),
         msi_from_lr=msi_from_lr,
         truth=truth,
     )
@@ -120,6 +135,13 @@ def _warped(image: Matrix, lr_from_msi: Matrix, shape: tuple[int, int], ratio: i
     at_x, at_y, depth = np.tensordot(lr_from_msi, np.stack([x, y, np.ones(shape)]), axes=1)
     places = [(axis / depth + SURROUNDINGS_LR) * ratio - 0.5 for axis in (at_y, at_x)]
     return np.stack([map_coordinates(band, places, order=SPLINE, mode="reflect") for band in image], axis=2)
+
+
+def _square_from_middle(shape: tuple[int, int]) -> Matrix:
+    """Squared distance from the middle, 1 in the corners."""
+    y, x = (((np.arange(side) + 0.5) / side * 2 - 1) ** 2 for side in shape)
+    square: Matrix = (y[:, None] * shape[0] ** 2 + x * shape[1] ** 2) / (shape[0] ** 2 + shape[1] ** 2)
+    return square
 
 
 def _digital(image: Matrix, bits: int) -> NDArray[Any]:

@@ -40,6 +40,7 @@ class RegisteredPair:
         scene: `(h * ratio, w * ratio, bands)`, what the spectral camera would have seen; None where not known.
         parallax: Whether a shift of the whole frame is no error, as the truth holds for far ground alone.
         start: Where the estimate begins; None for nowhere.
+        wavelengths_nm: `(bands,)`; None where not known.
     """
 
     name: str
@@ -52,6 +53,7 @@ class RegisteredPair:
     scene: Float | None = None
     parallax: bool = False
     start: Rig | None = None
+    wavelengths_nm: NDArray[np.float64] | None = None
 
 
 def registered_pairs(data: Path) -> Iterator[RegisteredPair]:
@@ -61,7 +63,9 @@ def registered_pairs(data: Path) -> Iterator[RegisteredPair]:
         InputError: Names the file that is missing and where it belongs.
     """
     yield pavia(data)
-    yield salton_sea(data)
+    salton = salton_sea(data)
+    yield salton
+    yield replace(salton, name=f"{salton.name}, without a bend", bend=False, note="the same, found without a bend")
     for name in TREES:
         yield trees(data, name)
     yield from rededge(data)
@@ -81,6 +85,7 @@ def pavia(data: Path) -> RegisteredPair:
         msi=file["rgb_hires"],
         truth=_rig(file["cube"], file["rgb_hires"], matrix),
         note="simulated by others: turned by 10 degrees, 4.4 RGB pixels per LR pixel across and 4.5 down",
+        wavelengths_nm=file["wavelength_nm"],
     )
 
 
@@ -104,6 +109,7 @@ def salton_sea(data: Path) -> RegisteredPair:
         ),
         note="true sensors, a year apart; published, itself an estimate; the frame is bent by up to 2.4 LR pixels",
         bend=True,
+        wavelengths_nm=nm[good],
     )
 
 

@@ -63,6 +63,7 @@ def open_live(flight: Flight, *, sinks: Sequence[Sink] = (), record: bool = Fals
             single-image bundle to do without it.
     """
     share_one_heap()
+    _check_rig(flight)
     with ExitStack() as stack:
         stack.enter_context(blas_on_one_thread())
         engines = {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
@@ -88,8 +89,12 @@ def open_replay(
         arrivals: In order of `arrival_ns`.
         wanted: Which pairs got a result in flight; None for all.
         sinks: What takes results; the flight's own are left out.
+
+    Raises:
+        HSIEdgeError: A bundle or a file cannot be opened, or the rig is not known.
     """
     share_one_heap()
+    _check_rig(flight)
     with ExitStack() as stack:
         stack.enter_context(blas_on_one_thread())
         engines = {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
@@ -97,6 +102,12 @@ def open_replay(
         stack.callback(live.close)
         live.start()
         yield live
+
+
+def _check_rig(flight: Flight) -> None:
+    """Before the bundles are opened, which may take long."""
+    if flight.rig is None and flight.simulation is None:
+        raise InputError("the flight names no rig; find it from frames of both sensors with hsi-edge register")
 
 
 def open_engines(flight: Flight) -> dict[Mode, HSIEngine]:

@@ -6,15 +6,15 @@ import argparse
 import logging
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from hsi_edge.errors import HSIEdgeError
 from hsi_edge.live.assembly import open_live
-from hsi_edge.live.flight import read_flight
+from hsi_edge.live.flight import read_flight, recorder_settings
 from hsi_edge.live.health import verdict
 from hsi_edge.live.log import log_to_stderr
 from hsi_edge.live.pipeline import Live
@@ -24,6 +24,7 @@ from hsi_edge.live.viewer import Viewer
 
 STATUS_EVERY_S = 10.0
 POLL_S = 0.5
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _log = logging.getLogger(__name__)
 
 
@@ -39,17 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def positive_seconds(text: str) -> float:
     """An argument's text as a time, for argparse."""
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no time; wanted seconds above 0")
-    return seconds
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; wanted seconds above 0")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Fly."""
     log_to_stderr()
     flight = read_flight(arguments.flight)
-    with ExitStack() as stack:
+    if arguments.record:
+        recorder_settings(flight, arguments.flight)
+    with signals_restored(), ExitStack() as stack:
         live = stack.enter_context(open_live(flight, record=arguments.record))
         if arguments.view:
             viewer = stack.enter_context(Viewer(flight.view, live))
@@ -95,13 +98,45 @@ def _say(status: Status, earlier: Status, notifier: ServiceNotifier) -> None:
     notifier.status(words)
 
 
+class Stop:
+    """What a signal sets. Not an event, whose lock may be held by the very thread that the signal comes upon."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Ask for the end; one signal may come while another is handled."""
+        self._asked.put(None)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the end was asked for, after at most so long."""
+        with suppress(Empty):
+            self._asked.get(timeout=timeout_s)
+            self._asked.put(None)
+            return True
+        return False
+
+
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and `kill` set, so that what is under way is finished."""
-    stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+def interruptible() -> Iterator[Stop]:
+    """What Ctrl-C and `kill` set, so that what is under way is finished; then they do nothing (`signals_restored`)."""
+    stopped = Stop()
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: stopped.set())
     try:
         yield stopped
+    finally:
+        # Who presses Ctrl-C twice must not break off what finishes the recording.
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def signals_restored() -> Iterator[None]:
+    """Around `interruptible` and all that is to be closed after it: at the end, signals do what they did before."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

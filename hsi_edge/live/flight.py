@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from hsi_edge.errors import ManifestError
+from hsi_edge.errors import InputError, ManifestError
 from hsi_edge.live.feed import Policy
 from hsi_edge.live.frame_files import FrameFormat
 from hsi_edge.live.ground import Ground
@@ -87,7 +87,8 @@ class Flight:
         single_bundle: What takes over while the RGB camera fails, a single-image model; None gives no results then.
         backend, precision: As for `HSIEngine`; None chooses for the device.
         rgb, spectral: The sensors; both are simulated, or neither.
-        rig: The rig's calibration (`hsi-edge register`); None only for simulated sensors, whose rig is known.
+        rig: The rig's calibration (`hsi-edge register`); None for simulated sensors, whose rig is known, and for a
+            recording of raw frames that the rig is to be found from.
         simulation: What simulated sensors are and look at.
         mosaic: Calibration of a mosaic sensor; None for a spectral sensor that sends bands.
         rgb_radiometry, spectral_radiometry: Files of the two sensors' radiometry; None hands numbers on as they are.
@@ -143,8 +144,6 @@ class Flight:
             raise ManifestError("one of rgb and spectral is simulated; wanted both or neither, as they see one world")
         if simulated != (self.simulation is not None):
             raise ManifestError("the section simulation belongs to simulated sensors, and these to that section")
-        if not simulated and self.rig is None:
-            raise ManifestError("rig is missing; wanted the path of a rig file: make one with hsi-edge register")
 
 
 def read_flight(path: Path) -> Flight:
@@ -155,6 +154,17 @@ def read_flight(path: Path) -> Flight:
     """
     flight = read_settings(Flight, path, "flight file")
     return with_paths(flight, lambda name: str(path.parent / name))
+
+
+def recorder_settings(flight: Flight, path: Path) -> RecorderSettings:
+    """Where to record, for what cannot do without.
+
+    Raises:
+        InputError: The flight file at `path` does not say.
+    """
+    if flight.record is None:
+        raise InputError(f"{path} has no section record; add one with the folder to record to")
+    return flight.record
 
 
 Record = TypeVar("Record")

@@ -26,13 +26,13 @@ _READERS: Mapping[str, Callable[[Path], Any]] = {
 }
 
 
-def packed(flight: Flight, rig: Rig) -> dict[str, bytes]:
+def packed(flight: Flight, rig: Rig | None) -> dict[str, bytes]:
     """The files by name, `flight.yaml` first; bundles are named in it and not carried.
 
     What the flight file says of its sensors and of who may watch is left out: a replay needs neither, and both may hold
     passwords.
     """
-    files: dict[str, bytes] = {RIG: yaml_from_rig(rig)}
+    files: dict[str, bytes] = {} if rig is None else {RIG: yaml_from_rig(rig)}
     carried: dict[str, str] = {}
     for key, reader in _READERS.items():
         path = getattr(flight, key)
@@ -43,7 +43,7 @@ def packed(flight: Flight, rig: Rig) -> dict[str, bytes]:
         with_paths(flight, lambda path: str(Path(path).resolve())),
         rgb=ImagesSettings(source="images", folder="."),
         spectral=FolderSettings(source="folder", path="."),
-        rig=RIG,
+        rig=None if rig is None else RIG,
         simulation=None,
         record=None,
         frame_files=None,

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from hsi_edge.engine import HSIEngine
-from hsi_edge.errors import InputError, RecordingError
+from hsi_edge.errors import RecordingError
 from hsi_edge.live.assembly import QUEUED_PAIRS, flight_rig, opened_readings, opened_simulation
-from hsi_edge.live.command import POLL_S, STATUS_EVERY_S, interruptible, positive_seconds
+from hsi_edge.live.command import POLL_S, STATUS_EVERY_S, interruptible, positive_seconds, signals_restored
 from hsi_edge.live.feed import Feed
-from hsi_edge.live.flight import Flight, read_flight
+from hsi_edge.live.flight import Flight, read_flight, recorder_settings
 from hsi_edge.live.log import log_to_stderr
 from hsi_edge.live.packing import packed
 from hsi_edge.live.pairing import Intake
@@ -25,6 +25,8 @@ from hsi_edge.live.reading import Reading
 from hsi_edge.live.recorder import Recorder
 from hsi_edge.live.sd_notify import ServiceNotifier
 from hsi_edge.live.setup import Setup
+from hsi_edge.live.status import RecordingStatus
+from hsi_edge.registration.rig import Rig
 from hsi_edge.sensors.frame import SensorFrame
 from hsi_edge.sensors.simulated import SimulatedPair
 from hsi_edge.sensors.stream import Stream
@@ -49,11 +51,10 @@ def run(arguments: argparse.Namespace) -> None:
     """
     log_to_stderr()
     flight = read_flight(arguments.flight)
-    if flight.record is None:
-        raise InputError(f"{arguments.flight} has no section record; add one with the folder to record to")
-    with ExitStack() as stack:
+    settings = recorder_settings(flight, arguments.flight)
+    with signals_restored(), ExitStack() as stack:
         simulated = _simulation(flight)
-        recorder = Recorder(flight.record, Setup(files=packed(flight, flight_rig(flight, simulated))))
+        recorder = Recorder(settings, Setup(files=packed(flight, _rig(flight, simulated))))
         # Nobody takes the pairs: the feed only puts the frames in order, and forgets them.
         feed = Feed(partial(Intake, flight.pairing), policy="newest", length=QUEUED_PAIRS)
         readings = opened_readings(flight, simulated, feed).values()
@@ -62,15 +63,28 @@ def run(arguments: argparse.Namespace) -> None:
         stack.callback(recorder.close)
         recorder.start()
 
+        silent: set[Stream] = {"spectral", "rgb"}
+
         def keep(stream: Stream, frame: SensorFrame) -> None:
+            silent.discard(stream)
             recorder.add_frame(stream, frame)
 
         feed.arrived = keep
         for reading in readings:
             reading.start()
-        _watch(recorder, readings, arguments.seconds)
+        _watch(recorder, readings, silent, arguments.seconds)
     status = recorder.status()
-    sys.stdout.write(f"recorded {status.frames} frames, {status.bytes_written / 1e6:.1f} MB, to {status.path}\n")
+    sys.stdout.write(f"recorded {_amount(status, silent)}, to {status.path}\n")
+
+
+def _amount(status: RecordingStatus, silent: Collection[Stream]) -> str:
+    lacks = "".join(f", none of the {stream} sensor" for stream in sorted(silent))
+    return f"{status.frames} frames, {status.bytes_written / 1e6:.1f} MB{lacks}"
+
+
+def _rig(flight: Flight, simulated: SimulatedPair | None) -> Rig | None:
+    """The flight's rig, if there is one yet: it is found from recorded frames."""
+    return None if flight.rig is None and simulated is None else flight_rig(flight, simulated)
 
 
 def _simulation(flight: Flight) -> SimulatedPair | None:
@@ -82,7 +96,9 @@ def _simulation(flight: Flight) -> SimulatedPair | None:
         return opened_simulation(paced, engine)
 
 
-def _watch(recorder: Recorder, readings: Collection[Reading], seconds: float | None) -> None:
+def _watch(
+    recorder: Recorder, readings: Collection[Reading], silent: Collection[Stream], seconds: float | None
+) -> None:
     """Say how it goes until the sensors end, the time is up, or somebody stops it."""
     notifier = ServiceNotifier()
     start = said = time.monotonic()
@@ -94,7 +110,7 @@ def _watch(recorder: Recorder, readings: Collection[Reading], seconds: float | N
             if status.stopped:
                 raise RecordingError(f"the recording stopped by itself: {status.stopped}")
             if now - said >= STATUS_EVERY_S:
-                _log.info("%d frames, %.1f MB", status.frames, status.bytes_written / 1e6)
+                _log.info("%s", _amount(status, silent))
                 said = now
             if seconds is not None and now - start >= seconds:
                 break

@@ -44,17 +44,13 @@ class ProcessedPair:
     """A pair that a result was made of.
 
     Attributes:
-        number: Of the result.
-        timestamp_ns, apart_ns, lack: As in the pair.
         spectral, rgb: Its frames; no RGB frame where there was none.
+        digest: Of the result (`hsi_edge.live.digest`).
     """
 
-    number: int
-    timestamp_ns: int
     spectral: FrameKey
     rgb: FrameKey | None
-    apart_ns: int | None
-    lack: str
+    digest: int
 
 
 @dataclass(frozen=True)
@@ -271,12 +267,9 @@ def _processed(told: dict[str, Any]) -> ProcessedPair:
     try:
         pair, rgb = told["pair"], told["pair"]["rgb"]
         return ProcessedPair(
-            number=told["number"],
-            timestamp_ns=told["timestamp_ns"],
             spectral=_key(pair["spectral"]),
             rgb=None if rgb is None else _key(rgb),
-            apart_ns=pair["apart_ns"],
-            lack=pair["lack"],
+            digest=told["digest"],
         )
     except (KeyError, TypeError) as err:
         raise RecordingError(f"the recording's telemetry does not say which pairs were used: {err}") from err

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import InputError, OutputError
@@ -17,13 +18,10 @@ from hsi_edge.live.frame_files import FrameFiles
 from hsi_edge.live.packing import unpacked
 from hsi_edge.live.pair import Pair
 from hsi_edge.live.pipeline import NO_RESULT
-from hsi_edge.live.recording import Recording
+from hsi_edge.live.recording import FrameKey, Recording
 from hsi_edge.live.result import LiveResult
 from hsi_edge.live.setup import BundleFacts
 from hsi_edge.live.sink import Sink
-
-FrameKey = tuple[int, int]
-"""A spectral frame's sequence number and time of arrival."""
 
 
 class Comparison:
@@ -35,7 +33,7 @@ class Comparison:
 
     name = "comparison"
 
-    def __init__(self, in_flight: dict[FrameKey, int | None]) -> None:
+    def __init__(self, in_flight: dict[FrameKey, int]) -> None:
         self._in_flight = dict(in_flight)
         self.same = self.different = self.unknown = 0
 
@@ -65,7 +63,7 @@ class Comparison:
 
 def key(pair: Pair) -> FrameKey:
     """What tells a pair among those of a recording."""
-    return pair.spectral.sequence, pair.spectral.arrival_ns
+    return FrameKey(sequence=pair.spectral.sequence, arrival_ns=pair.spectral.arrival_ns)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,21 +77,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="write every result there, as ENVI")
     parser.add_argument("--bundle", type=Path, help="the fusion model, where it is no longer where it was")
     parser.add_argument("--single-bundle", type=Path, help="the single-image model, likewise")
+    parser.add_argument("--rig", type=Path, help="another rig, or one for a recording that was made without")
     parser.add_argument("--backend", help="for the fusion model, where this machine lacks the one of the flight")
     parser.add_argument("--all", action="store_true", help="also pairs that the device had no time for in flight")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay; 0 where all results are the same as in flight, or there is nothing to compare, else 1."""
+    if not arguments.recording.exists():
+        raise InputError(f"there is no recording {arguments.recording}; check the path")
     recording = Recording.open(arguments.recording)
     for damage in recording.damage:
         sys.stderr.write(f"hsi-edge: warning: {damage}\n")
-    in_flight = {
-        (result["pair"]["spectral"]["sequence"], result["pair"]["spectral"]["arrival_ns"]): result.get("digest")
-        for result in recording.results()
-    }
+    in_flight = {made.spectral: made.digest for made in recording.processed()}
     # Those without a result count: the registration of later ones began where they lay.
-    tried = {*in_flight, *((one["sequence"], one["arrival_ns"]) for _, one in recording.tags(NO_RESULT))}
+    without = (FrameKey(sequence=one["sequence"], arrival_ns=one["arrival_ns"]) for _, one in recording.tags(NO_RESULT))
+    tried = {*in_flight, *without}
     everything = arguments.all or not tried
     comparison = Comparison({} if everything else in_flight)
     sinks: list[Sink] = [comparison, *([] if arguments.output is None else [_files(arguments.output)])]
@@ -105,17 +104,24 @@ def run(arguments: argparse.Namespace) -> int:
             live.wait()
             status = live.status()
     sys.stdout.write(f"{_summary(comparison, len(in_flight), status.failed, status.failure)}\n")
+    for sink in status.sinks.values():
+        if sink.failed:
+            raise OutputError(f"{sink.failed} results were not written: {sink.error}")
     return 1 if comparison.different else 0
 
 
 def _as_flown(flight: Flight, bundles: tuple[BundleFacts, ...], arguments: argparse.Namespace) -> Flight:
     """The flight with the models of today's places, and the precision of then."""
-    facts = {one.role: one for one in bundles}
-    if arguments.bundle is not None:
-        flight = replace(flight, bundle=str(arguments.bundle))
-    if arguments.single_bundle is not None:
-        flight = replace(flight, single_bundle=str(arguments.single_bundle))
-    fusion = facts.get("fusion")
+    named: dict[str, Path] = {
+        key: path for key in ("bundle", "single_bundle", "rig") if (path := getattr(arguments, key)) is not None
+    }
+    for key, path in named.items():
+        if not path.exists():
+            raise InputError(f"there is no {path}, which --{key.replace('_', '-')} names; check the path")
+    flight = replace(flight, **cast("dict[str, Any]", {key: str(path) for key, path in named.items()}))
+    if flight.rig is None:
+        raise InputError("the recording was made without a rig; find it with hsi-edge register, and give it as --rig")
+    fusion = {one.role: one for one in bundles}.get("fusion")
     if not Path(flight.bundle).exists():
         raise InputError(f"the model was at {flight.bundle} in flight and is not there; say where it is with --bundle")
     if flight.single_bundle is not None and not Path(flight.single_bundle).exists():
@@ -125,8 +131,8 @@ def _as_flown(flight: Flight, bundles: tuple[BundleFacts, ...], arguments: argpa
         )
     if arguments.backend is not None:
         return replace(flight, backend=arguments.backend, precision=None)
-    if fusion is None or fusion.backend == "numpy":
-        return flight
+    if fusion is None or fusion.backend == "numpy" or Bundle.open(flight.bundle).fingerprint != fusion.manifest_sha256:
+        return flight  # nothing to be as it was
     return replace(flight, backend=fusion.backend, precision=fusion.precision)
 
 
@@ -141,6 +147,8 @@ def _warn_of_other_models(flight: Flight, flown: tuple[BundleFacts, ...]) -> Non
 def _files(folder: Path) -> FrameFiles:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as err:
+        raise InputError(f"cannot write to {folder}: it is a file; choose another folder") from err
     except OSError as err:
         raise OutputError(f"cannot write to {folder} ({err.strerror}); choose another folder") from err
     return FrameFiles(folder)

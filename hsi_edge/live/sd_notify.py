@@ -16,14 +16,12 @@ class ServiceNotifier:
     """Speaks to the service manager, if there is one.
 
     Args:
-        environment: With `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`; None takes the process's.
+        environment: With `NOTIFY_SOCKET`; None takes the process's.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         found = os.environ if environment is None else environment
         self._address = found.get("NOTIFY_SOCKET", "")
-        self.watchdog_interval_s = _interval_s(found)
-        """How often `alive` is to be called: half of the time that systemd waits; None without a watchdog."""
 
     def ready(self, status: str = "") -> None:
         """The service is up: units that wait for it may start."""
@@ -55,12 +53,3 @@ class ServiceNotifier:
 def _socket_name(address: str) -> str | bytes:
     """A leading @ stands for the zero byte of Linux's abstract names."""
     return b"\0" + address[1:].encode() if address.startswith("@") else address
-
-
-def _interval_s(environment: Mapping[str, str]) -> float | None:
-    try:
-        microseconds = int(environment.get("WATCHDOG_USEC", ""))
-        meant_for = int(environment.get("WATCHDOG_PID", os.getpid()))
-    except ValueError:
-        return None
-    return microseconds / 2e6 if microseconds > 0 and meant_for == os.getpid() else None

@@ -118,6 +118,12 @@ class SharedMemoryReader:
         self._segment: SegmentReader | None = None
         self._seen = 0
 
+    def __enter__(self) -> SharedMemoryReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def newest(self, timeout_s: float) -> SharedResult:
         """Return the newest result that this reader has not returned yet.
 

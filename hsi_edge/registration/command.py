@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+from hsi_edge.cube import Cube
 from hsi_edge.errors import InputError
 from hsi_edge.io import read
 from hsi_edge.registration.calibrate import Choice, calibrate
@@ -50,7 +51,11 @@ def run(arguments: argparse.Namespace) -> None:
     """
     paths = [(arguments.lr_hsi, arguments.hr_msi), *arguments.pair]
     _check_place(arguments.output, [path for pair in paths for path in pair])
+    if arguments.report is not None and arguments.report.is_file():
+        raise InputError(f"cannot write the report into {arguments.report}: it is a file; choose another --report")
     pairs = [(read(lr_hsi), read(hr_msi)) for lr_hsi, hr_msi in paths]
+    for cubes, names in zip(pairs, paths, strict=True):
+        _check_order(*cubes, *names)
     start = None if arguments.start is None else read_rig(arguments.start)
     calibration = calibrate(pairs, model=arguments.model, bend=arguments.bend, start=start)
     write_rig(arguments.output, calibration.rig)
@@ -60,6 +65,14 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.report is not None:
         path = write_registration_report(arguments.report, calibration, *pairs[0])
         sys.stdout.write(f"report: {path}\n")
+
+
+def _check_order(lr_hsi: Cube, hr_msi: Cube, lr_path: Path, msi_path: Path) -> None:
+    if lr_hsi.rows > hr_msi.rows and lr_hsi.cols > hr_msi.cols:
+        raise InputError(
+            f"{lr_path} has {lr_hsi.rows} x {lr_hsi.cols} pixels, more than {msi_path} with {hr_msi.rows} x "
+            f"{hr_msi.cols}; give the spectral frame first, and then the RGB, which is the larger"
+        )
 
 
 def _check_place(output: Path, inputs: list[Path]) -> None:

@@ -78,7 +78,7 @@ class ImagesSource:
         try:
             files = [file for file in self._folder.iterdir() if file.suffix.lower() in _ENDINGS]
         except OSError as err:
-            raise SensorError(f"cannot list the pictures in {self._folder}: {err}; check the path") from err
+            raise SensorError(f"cannot list the pictures in {self._folder} ({err.strerror}); check the path") from err
         files = [file for file in files if not file.name.startswith(".")]
         if not files:
             raise SensorError(f"{self._folder} holds no picture; wanted files that end in {', '.join(_ENDINGS)}")

@@ -202,7 +202,9 @@ class FolderSource:
         try:
             return set(os.listdir(self._folder))  # noqa: PTH208 - a Path for each of some ten thousand takes long
         except OSError as err:
-            raise SensorError(f"cannot list the folder {self._folder}: {err}; check that it is there") from err
+            raise SensorError(
+                f"cannot list the folder {self._folder} ({err.strerror}); check that it is there"
+            ) from err
 
     def _images(self, names: set[str]) -> list[list[Path]]:
         """The files of each image among these names, as in `_Candidate.files`."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 from apps import field_viewer
 from hsi_edge.cube import Cube
 from hsi_edge.errors import InputError
+from hsi_edge.live import assembly
 from hsi_edge.live.pipeline import Live
+from hsi_edge.live.result import LiveResult
 from tests.hsi_edge.live.flights import flight_file, made_flight
 from tests.hsi_edge.live.live_results import made_result
 
@@ -45,6 +49,25 @@ def test_every_result_is_printed_and_logged_with_its_index(
     assert {row["mode"] for row in rows} == {"fusion"}
     assert all(-1 <= float(row["ndvi_p10"]) < float(row["ndvi_p90"]) <= 1 for row in rows)
     assert all(abs(float(row["ndvi_mean"])) < 1 for row in rows)
+
+
+def test_the_address_that_it_prints_lets_another_machine_in(
+    ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[int] = []
+
+    class Opened(Live):
+        def results(self) -> Iterator[LiveResult]:
+            port, token = re.search(r":(\d+)/(\S*)", capsys.readouterr().out).groups()  # type: ignore[union-attr]
+            for query in ("", token):
+                found = httpx.get(f"http://127.0.0.1:{port}/{query}", follow_redirects=True)
+                answers.append(found.status_code)
+            yield from super().results()
+
+    monkeypatch.setattr(assembly, "Live", Opened)
+    path = flight_yaml(ground, tmp_path, seconds=None)
+    assert field_viewer.main([str(path), "--open-to", "0.0.0.0:0", "--results", "1"]) == 0
+    assert answers == [401, 200]
 
 
 def test_the_page_is_served_while_it_runs(ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,3 +62,11 @@ def test_it_needs_numpy_and_the_standard_library_alone():
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     assert names - {"numpy"} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("words", [[], ["127.0.0.1"], ["127.0.0.1", "port"], ["127.0.0.1", "9100", "many"]])
+def test_wrong_use_is_told_in_one_line(words):
+    done = subprocess.run([sys.executable, str(ADAPTER), *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("wanted: spectral_adapter.py HOST PORT")
+    assert done.stderr.count("\n") == 1

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from export import registration
+from export import registration, registration_estimates
 from export.cli import main
 from export.data.degradation import REALISTIC, Degradation
 from export.data.misaligned import Cameras, Misalignment, misaligned_pair
 from export.data.registered_pairs import RegisteredPair, pavia, rededge, trees
 from export.data.scenes import Scene
-from export.registration import CriterionResult, Estimate, RealResult, Registrations, SimulatedResult, errors_lr
+from export.registration import CriterionResult, RealResult, Registrations, SimulatedResult
 from export.registration_criteria import CRITERIA
+from export.registration_estimates import Estimate, drawn_pair, errors_lr
 from export.registration_table import registration_markdown, write_registration
+from export.registration_trials import AFFINE, HOMOGRAPHY, SIMILARITY, TrialResult, explained_part, trials
+from hsi_edge.cube import Cube
 from hsi_edge.errors import InputError, RegistrationError
 from hsi_edge.registration.refiner import Refiner
 from hsi_edge.registration.rig import Rig
@@ -81,6 +84,28 @@ def test_bits_and_noise_are_those_asked_for(scene, rng):
     np.testing.assert_allclose((noisy.lr_hsi - clean.lr_hsi).std(), 0.004, rtol=0.1)
 
 
+def test_an_rgb_may_be_darker_in_its_corners_and_coded_by_a_gamma(scene, rng):
+    light = misaligned_pair(scene, cameras(scene), Misalignment(), rng).msi
+    darker = misaligned_pair(scene, cameras(scene, vignetting=0.3), Misalignment(), rng).msi / light
+    np.testing.assert_allclose(
+        [darker[0, 0], darker[32, 40], darker[0, 40]], [[0.7] * 3, [1] * 3, [0.88] * 3], atol=0.01
+    )
+    coded = misaligned_pair(scene, cameras(scene, gamma=2.2), Misalignment(), rng).msi
+    np.testing.assert_allclose(coded**2.2, light, atol=1e-4)
+
+
+def test_richer_transforms_leave_the_similarity_as_it_was_drawn(scene):
+    plain, richer = (
+        drawn_pair(Scene("waves", scene), RATIO, [cameras(scene).response], limits, 3)[0]
+        for limits in (SIMILARITY, HOMOGRAPHY)
+    )
+    assert replace(richer, warp=None) == plain
+    matrix = richer.msi_from_lr((16, 20), (104, 120), RATIO)
+    depth = matrix[2] @ np.array([[0, 8, 1], [10, 8, 1], [20, 8, 1]]).T
+    assert matrix[2, 2] == 1
+    assert 0 < abs(depth[2] - depth[0]) / 2 / depth[1] < 0.03
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 
@@ -122,11 +147,34 @@ def test_a_rig_that_cannot_be_told_is_counted_with_its_reason(scene, monkeypatch
     def refuse(*_args, **_fields):
         raise RegistrationError("no structure")
 
-    monkeypatch.setattr(registration, "calibrate", refuse)
+    monkeypatch.setattr(registration_estimates, "calibrate", refuse)
     found = registration._rigs(Scene("waves", scene), RATIO, (1.0, 1.0), [cameras(scene).response], {})
     assert found.failures == ["no structure"] * 2
-    pair = RegisteredPair(name="ours", lr_hsi=scene, msi=scene, truth=rig(), note="made up")
-    assert registration._real(pair, {}).failure == "no structure"
+    tried = trials([(Scene("waves", scene), RATIO)], [cameras(scene).response])
+    assert all("waves, ratio 4: no structure" in one.failures for one in tried)
+    truth = Rig(lr_shape=(16, 20), msi_shape=(64, 80), msi_from_lr=np.diag([4.0, 4.0, 1.0]))
+    pair = RegisteredPair(name="ours", lr_hsi=scene[::4, ::4], msi=scene, truth=truth, note="made up")
+    found = registration._real(pair, {})
+    assert found.failure == "no structure"
+    assert found.estimate is None
+
+
+def test_a_trial_says_how_far_off_and_which_model_was_taken(rng, monkeypatch):
+    texture = gaussian_filter(rng.normal(size=(3, 128, 160)), (0, 2, 2))
+    scene = (0.5 + 3 * np.moveaxis(texture, 0, 2)[:, :, [0, 0, 1, 2, 2]]).astype(np.float32)
+    monkeypatch.setattr("export.registration_trials.TRIALS", {"affine": AFFINE})
+    monkeypatch.setattr("export.registration_trials.DRAWS", (0,))
+    (found,) = trials([(Scene("texture", scene), RATIO)], [cameras(scene).response])
+    assert found.models == ["affine"]
+    assert found.estimates[0].rms_lr < 0.05
+
+
+def test_the_true_place_is_explained_better_than_another(scene, rng):
+    pair = misaligned_pair(scene, cameras(scene, margin_lr=3), Misalignment(dx_lr=1.2), rng)
+    frame = Cube(data=pair.lr_hsi)
+    truth = Rig(lr_shape=(16, 20), msi_shape=pair.msi.shape[:2], msi_from_lr=pair.msi_from_lr)
+    aside = replace(truth, msi_from_lr=Misalignment().msi_from_lr((16, 20), pair.msi.shape[:2], RATIO))
+    assert explained_part(frame, pair.msi, aside) < explained_part(frame, pair.msi, truth) > 0.9
 
 
 @pytest.mark.parametrize("name", sorted(CRITERIA))
@@ -149,11 +197,15 @@ def results(scene):
     good = SimulatedResult(scene="waves", ratio=4, psf_fwhm_lr=(1.0, 1.0), estimates=[estimate()], failures=[])
     return Registrations(
         real=[
-            RealResult(pair=pair, estimate=estimate()),
-            RealResult(pair=replace(pair, name="theirs"), estimate=None, failure="too dark"),
+            RealResult(pair=pair, explained_by_truth=0.875, estimate=estimate()),
+            RealResult(pair=replace(pair, name="theirs"), explained_by_truth=0.875, estimate=None, failure="too dark"),
         ],
         rigs=[good, replace(good, psf_fwhm_lr=(0.8, 1.6), estimates=[], failures=["slid off"])],
         frames=[good],
+        trials=[
+            TrialResult(name="affine", estimates=[estimate()] * 3, models=["affine"] * 2 + ["similarity"], failures=[]),
+            TrialResult(name="homography", estimates=[], models=[], failures=["waves: slid on"]),
+        ],
         criteria=[CriterionResult(kind="shift", criterion="ECC", errors_lr=[0.1, 0.3], seconds=[0.01, 0.03])],
     )
 
@@ -167,6 +219,9 @@ def test_the_page_tells_errors_claims_losses_and_failures(results):
         "theirs: made up. **Failed**: too dark",
         "0.8 to 1.6",
         "slid off",
+        "0.875",
+        "    67 |",
+        "waves: slid on",
         "ECC",
         "0.3000",
     ):

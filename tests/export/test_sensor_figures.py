@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from export.cli import main
 from export.sensor_figures import bands_figure, mosaic_figure, ndvi_figure
 from export.sensor_trials import MosaicTrial, RedEdgeTrial, mosaic_trials, rededge_trial
+from hsi_edge.errors import RegistrationError
 from hsi_edge.radiometry.settings import PanelRegion
 from hsi_edge.sensors.frame import SensorFrame
 
@@ -19,7 +22,7 @@ def rededge(rng):
     cube = rng.uniform(0.1, 0.9, (960, 1280, 5)).astype(np.float32)
     cube[:10] = np.nan
     region = PanelRegion(first_row=1, end_row=9, first_col=1, end_col=9)
-    return RedEdgeTrial(NM, np.ones((960, 1280, 5), np.uint16), (region,), cube, cube, np.zeros((3, 5)))
+    return RedEdgeTrial(NM, np.ones((960, 1280, 5), np.uint16), (region,), cube, cube, np.zeros((4, 5)))
 
 
 def test_pictures_are_drawn_where_pixels_are_missing(rededge):
@@ -39,10 +42,22 @@ def test_the_spectra_of_a_mosaic_frame_are_relative_to_its_white(rng):
     np.testing.assert_allclose(grass.get_ydata(), 0.25, rtol=1e-5)
 
 
-def test_the_bands_of_a_drone_s_cameras_come_to_lie_on_each_other(shared_data):
-    found = rededge_trial(shared_data)
-    assert found.offsets_px[0].max() > 20
-    assert found.offsets_px[2].max() < 0.5
+def test_the_bands_of_a_drone_s_cameras_come_to_lie_on_each_other(shared_data, monkeypatch):
+    starts = []
+
+    def stay_and_refuse_the_last(_pairs, *, start):
+        starts.append(start)
+        if len(starts) == 4:
+            raise RegistrationError("no structure")
+        return SimpleNamespace(rig=start)
+
+    monkeypatch.setattr("export.sensor_trials.calibrate", stay_and_refuse_the_last)
+    stacked, turned, moved, registered = rededge_trial(shared_data).offsets_px
+    assert stacked.max() > 20
+    assert moved.max() < 0.5
+    # A calibration that stays at its start leaves what RigRelatives leave.
+    np.testing.assert_allclose(registered[:4], turned[:4], atol=0.05)
+    assert np.isnan(registered[4])
 
 
 def test_the_inferred_order_of_the_filters_has_the_smoothest_spectrum(shared_data):

@@ -157,7 +157,7 @@ def test_numpy_scalars_are_dumped_as_plain_numbers():
         ("cost", {"parameters": 0, "macs_per_px": 1.0}, "cost.parameters is 0; wanted 1 or more"),
         ("cost", {"parameters": 9, "macs_per_px": 0.0}, "cost.macs_per_px is 0.0; wanted a positive number"),
         ("psf_fwhm_px", 0, "psf_fwhm_px is 0.0; wanted a positive number"),
-        ("psf_fwhm_px", "1e1", r"psf_fwhm_px is '1e1'; wanted a finite number; YAML takes .* \(write 1.0e-6\)"),
+        ("psf_fwhm_px", "1e1", r"psf_fwhm_px is '1e1'; wanted a finite number; YAML takes .* \(write 1.0e\+6\)"),
         ("tiling/halo_lr", -1, "tiling.halo_lr is -1; wanted 0 or more"),
         ("tiling/alignment_lr", 0, "tiling.alignment_lr is 0; wanted 1 or more"),
         ("tiling/min_lr", 0, "tiling.min_lr is 0; wanted 1 or more"),

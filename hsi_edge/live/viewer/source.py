@@ -11,9 +11,6 @@ from hsi_edge.live.status import Status
 class ViewerSource(Protocol):
     """The pipeline, as the viewer sees it. Called from the viewer's threads, so every method must be safe for that."""
 
-    def latest(self) -> LiveResult | None:
-        """The newest result that may be shown; None before the first."""
-
     def wait_newer(self, number: int, timeout_s: float) -> LiveResult | None:
         """The newest result whose number is above `number`, waiting for it at most so long; None if there was none."""
 

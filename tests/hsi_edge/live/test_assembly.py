@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ def test_what_a_flight_names_and_is_not_there_or_does_not_fit_is_told(
     ground: Path, changes: dict[str, Any], wanted: str
 ) -> None:
     assert wanted in refused(made_flight(ground, **changes))
+
+
+def test_real_sensors_without_a_rig_are_not_fused(ground: Path) -> None:
+    assert "names no rig; find it from frames of both sensors" in refused(replace(real(ground), rig=None))
 
 
 def test_a_ground_that_is_not_there_is_told(tmp_path: Path) -> None:

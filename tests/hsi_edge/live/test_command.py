@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from hsi_edge import cli
 from hsi_edge.engine import HSIEngine
 from hsi_edge.errors import EngineLoadError
 from hsi_edge.live import command
-from hsi_edge.live.command import interruptible, positive_seconds
+from hsi_edge.live.command import interruptible, positive_seconds, signals_restored
 from hsi_edge.live.recording import Recording
 from tests.hsi_edge.live.flights import SMALL, fault, flight_file, made_flight
 
@@ -81,12 +80,20 @@ def test_a_flight_without_any_result_is_a_failure_that_says_why(
 def test_a_time_that_is_none_is_wrong_use(name: str, seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([name, "flight.yaml", f"--seconds={seconds}"]) == 2
     said = capsys.readouterr().err
-    assert "--seconds" in said
+    assert f"--seconds: '{seconds}' is no time; wanted seconds above 0" in said
     assert len(said.splitlines()) == 1
 
 
 def test_a_time_is_read() -> None:
     assert positive_seconds("2.5") == 2.5
+
+
+def test_what_is_to_record_nowhere_is_wrong_use(
+    ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = flight_file(tmp_path / "flight.yaml", made_flight(ground))
+    assert cli.main(["live", str(path), "--record"]) == 2
+    assert "has no section record; add one" in capsys.readouterr().err
 
 
 def test_a_missing_flight_file_is_wrong_use_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,15 +115,18 @@ def test_a_viewer_whose_port_is_taken_ends_the_flight(
     assert f"port {port} is in use" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_who_interrupts_a_flight_has_a_finished_recording(ground: Path, tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("numbers", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGTERM)])
+def test_who_interrupts_a_flight_once_or_twice_has_a_finished_recording(
+    ground: Path, tmp_path: Path, numbers: tuple[int, ...]
+) -> None:
     path = flight_yaml(ground, tmp_path, seconds=None, paced=True, fps=10.0)
     process = subprocess.Popen([*HSI_EDGE, "live", str(path), "--record"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
         if "mode fusion" in line:
             break
-    process.send_signal(number)
+    for number in numbers:
+        process.send_signal(number)
     _, rest = process.communicate(timeout=30)
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
@@ -127,8 +137,8 @@ def test_who_interrupts_a_flight_has_a_finished_recording(ground: Path, tmp_path
 
 def test_signals_mean_again_what_they_meant_before() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with interruptible() as stopped:
-        assert isinstance(stopped, threading.Event)
+    with signals_restored(), interruptible() as stopped:
         signal.raise_signal(signal.SIGTERM)
+        assert stopped.wait(10)
         assert stopped.wait(10)
     assert signal.getsignal(signal.SIGTERM) is before

@@ -52,7 +52,6 @@ def test_the_sample_is_a_flight_file() -> None:
         ({"bundle": "left out"}, "bundle is missing; wanted text"),
         ({"bundle": 3}, "bundle is 3; wanted text, in quotes"),
         ({"bundles": "x"}, r"unknown key bundles \(did you mean bundle\?\)"),
-        ({"rig": "left out"}, "rig is missing; .* hsi-edge register"),
         ({"rgb": "left out"}, "rgb is missing"),
         ({"rgb": {"device": 0}}, "rgb.source is missing; wanted one of usb, rtsp"),
         ({"rgb": {"source": "ubs"}}, "rgb.source is 'ubs'; wanted one of usb"),

@@ -8,9 +8,13 @@ import pytest
 
 from hsi_edge import cli
 from hsi_edge.live import record
+from hsi_edge.live.assembly import flight_rig
+from hsi_edge.live.flight import Flight
 from hsi_edge.live.recorder import Recorder
 from hsi_edge.live.recording import Recording
 from hsi_edge.live.status import RecordingStatus
+from hsi_edge.registration.rig import Rig, write_rig
+from hsi_edge.sensors.simulated import SimulatedPair
 from tests.hsi_edge.live.flights import SMALL, fault, flight_file, made_flight
 from tests.hsi_edge.live.test_command import _own_log as _own_log
 
@@ -41,6 +45,30 @@ def test_raw_frames_are_recorded_and_fused_afterwards(
     assert list(recording.results()) == []
     assert cli.main(["replay", str(tmp_path / "recordings")]) == 0
     assert "5 results; 0 were made in flight" in capsys.readouterr().out
+
+
+def test_frames_can_be_recorded_before_there_is_a_rig_and_be_fused_with_one(
+    ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = flight_yaml(ground, tmp_path, seconds=1.0, fps=5.0)
+    rigs: list[Rig] = []
+
+    def without_rig(flight: Flight, simulated: SimulatedPair) -> None:
+        rigs.append(flight_rig(flight, simulated))
+
+    monkeypatch.setattr(record, "_rig", without_rig)
+    assert cli.main(["record", str(path)]) == 0
+    write_rig(tmp_path / "rig.yaml", rigs[0])
+    assert cli.main(["replay", str(tmp_path / "recordings")]) == 2
+    assert "made without a rig; find it with hsi-edge register, and give it as --rig" in capsys.readouterr().err
+    assert cli.main(["replay", str(tmp_path / "recordings"), "--rig", str(tmp_path / "rig.yaml")]) == 0
+    assert "5 results" in capsys.readouterr().out
+
+
+def test_a_sensor_that_sent_nothing_is_told(ground: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = flight_yaml(ground, tmp_path, seconds=0.5, fps=5.0, faults=[fault("rgb_unplugged", 0.0, 9.0)])
+    assert cli.main(["record", str(path)]) == 0
+    assert "MB, none of the rgb sensor, to " in capsys.readouterr().out
 
 
 def test_a_recording_ends_when_its_time_is_up(ground: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hsi_edge.live import replay
 from hsi_edge.live.assembly import open_live
 from hsi_edge.live.digest import digest
 from hsi_edge.live.flight import Flight, read_flight
+from hsi_edge.live.frame_files import FrameFiles
 from hsi_edge.live.recorder import RecorderSettings
 from hsi_edge.live.recording import Recording
 from tests.hsi_edge.live.flights import BUNDLES, SMALL, Kept, fault, flight_file, flown, made_flight, slow_down
@@ -185,6 +186,26 @@ def test_a_model_that_is_no_longer_there_can_be_named_anew(recording: Path, tmp_
     assert replay.run(arguments(moved, *bundle, "--single-bundle", str(BUNDLES / "interpolation-x8"))) == 0
 
 
+def test_a_model_or_rig_that_is_not_where_the_command_says_is_told(recording: Path) -> None:
+    with pytest.raises(InputError, match="there is no nowhere, which --bundle names"):
+        replay.run(arguments(recording, "--bundle", "nowhere"))
+    with pytest.raises(InputError, match="there is no nowhere, which --rig names"):
+        replay.run(arguments(recording, "--rig", "nowhere"))
+
+
+def test_results_that_cannot_be_written_fail_the_command(
+    ground: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flown(made_flight(ground, seconds=1.0, record_to=tmp_path / "r"), record=True)
+
+    def full(self: FrameFiles, result: object) -> None:
+        raise OutputError("no space left")
+
+    monkeypatch.setattr(FrameFiles, "take", full)
+    with pytest.raises(OutputError, match="2 results were not written: no space left"):
+        replay.run(arguments(tmp_path / "r", "-o", str(tmp_path / "results")))
+
+
 def test_another_model_under_the_old_name_is_told(
     recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,7 +219,7 @@ def test_another_model_under_the_old_name_is_told(
 
 
 def test_what_is_no_recording_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError):
+    with pytest.raises(InputError, match="there is no recording"):
         replay.run(arguments(tmp_path / "none.mcap"))
     with pytest.raises(RecordingError):
         replay.run(arguments(tmp_path))
@@ -209,6 +230,8 @@ def test_what_is_no_recording_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_told_before_the_replay(recording: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="it is a file; choose another folder"):
+        replay.run(arguments(recording, "-o", str(tmp_path / "file")))
     with pytest.raises(OutputError, match="cannot write to"):
         replay.run(arguments(recording, "-o", str(tmp_path / "file" / "results")))
 

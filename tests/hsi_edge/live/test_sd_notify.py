@@ -33,26 +33,14 @@ def test_a_service_says_that_it_is_ready_alive_and_stopping(manager):
     ]
 
 
-def test_nothing_is_sent_outside_of_systemd():
+def test_nothing_is_sent_outside_of_systemd(monkeypatch):
+    opened = []
+    monkeypatch.setattr("socket.socket", lambda *_: opened.append(1))
     notifier = ServiceNotifier({})
     notifier.ready()
     notifier.alive("well")
-    assert notifier.watchdog_interval_s is None
+    assert opened == []
 
 
 def test_a_manager_that_is_gone_does_not_end_the_flight(tmp_path):
     ServiceNotifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).alive()
-
-
-@pytest.mark.parametrize(
-    ("environment", "interval_s"),
-    [
-        ({"WATCHDOG_USEC": "20000000"}, 10.0),
-        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": str(os.getpid())}, 10.0),
-        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": "1"}, None),
-        ({"WATCHDOG_USEC": "soon"}, None),
-        ({"WATCHDOG_USEC": "0"}, None),
-    ],
-)
-def test_the_watchdog_is_fed_twice_as_often_as_it_asks(environment, interval_s):
-    assert ServiceNotifier(environment).watchdog_interval_s == interval_s

@@ -85,6 +85,14 @@ def test_a_reader_may_come_before_the_writer_and_stay_when_it_ends(name, reader)
     assert not (FOLDER / f"hsi_edge.{name}").exists()
 
 
+def test_a_reader_gives_the_memory_back_at_the_end_of_its_block(name, sink):
+    sink.take(made_result(0))
+    with SharedMemoryReader(name) as reader:
+        assert reader.newest(0).telemetry["number"] == 0
+    assert reader.newest(0).telemetry["number"] == 0  # it would begin anew, as it holds nothing
+    reader.close()
+
+
 def test_larger_frames_and_texts_are_followed(sink, reader):
     sink.take(made_result(0, hr_hsi=Cube(data=np.zeros((2, 2, 1), np.float32))))
     assert reader.newest(0).hr_hsi.shape == (2, 2, 1)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,8 +13,9 @@ from hsi_edge.registration.calibrate import calibrate
 from hsi_edge.registration.lens import Lens
 from hsi_edge.registration.rig import Rig
 
-SAMPLES = Path(__file__).parents[3] / "apps" / "samples" / "salton_sea"
 SIDE_PX, BANDS = 256, 8
+SMALL = 20, 22
+"""Of a spectral frame, where more would prove no more."""
 
 
 def scene(rng):
@@ -87,7 +88,7 @@ def spots():
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"shift": (-20.0, 22.0), "scale": 8.2}, {"scale": 5.5, "turn_deg": -11.0}, {"scale": 6.5, "turn_deg": 7.0}],
+    [{}, {"shift": (-20.0, 22.0), "scale": 8.2}, {"scale": 5.5, "turn_deg": -11.0}],
 )
 def test_a_rig_is_found_from_nothing_to_a_fiftieth_of_an_lr_pixel(change, spots, rng):
     true = true_rig(**change)
@@ -111,9 +112,8 @@ def test_a_bent_frame_is_unbent(spots, rng):
     bend = np.stack([1.2 * np.sin(5 * y), 0.8 * np.sin(4 * x + 2 * y)], axis=2).astype(np.float32)
     true = true_rig(scale=6.5, bend=bend)
     frames = pair(true, rng, spots)
-    straight = off_lr(calibrate([frames], model="similarity").rig, true)
     found = calibrate([frames], bend=True).rig
-    assert off_lr(found, true) < 0.25 * straight
+    assert off_lr(found, true) < 0.25 * off_lr(replace(true, bend=None), true)
 
 
 def test_what_the_model_of_the_rig_leaves_widens_the_standard_error(spots, rng):
@@ -155,29 +155,30 @@ def test_two_pairs_are_more_certain_than_one(spots, rng):
 
 
 def test_a_rig_to_start_from_spares_the_search(spots, rng):
-    true = true_rig(scale=3.5, turn_deg=35.0)
-    start = true_rig(scale=3.55, turn_deg=35.5, shift=(11.0, -5.0))
+    true = true_rig(scale=5.0, turn_deg=35.0, lr_shape=SMALL)
+    start = true_rig(scale=5.07, turn_deg=35.5, shift=(11.0, -5.0), lr_shape=SMALL)
     found = calibrate([pair(true, rng, spots)], start=start)
     assert off_lr(found.rig, true) < 0.02
 
 
 def test_a_start_from_which_the_fit_slides_away_is_refused(spots, rng):
-    true = true_rig(scale=3.5)
-    far = true_rig(scale=3.5, shift=(9.0 + 3.5 * 10, -6.0))
+    true = true_rig(scale=5.0, lr_shape=SMALL)
+    far = true_rig(scale=5.0, shift=(9.0 + 5.0 * 10, -6.0), lr_shape=SMALL)
     with pytest.raises(RegistrationError, match=r"slid 1[01] LR pixels from its start, more than 8"):
         calibrate([pair(true, rng, spots)], start=far)
 
 
 def test_a_start_on_other_ground_is_refused(spots, rng):
-    lr_hsi, _ = pair(true_rig(), rng, spots)
-    _, elsewhere = pair(true_rig(), rng, scene(np.random.default_rng(77)))
+    true = true_rig(scale=11.0, lr_shape=SMALL)
+    lr_hsi, _ = pair(true, rng, spots)
+    _, elsewhere = pair(true, rng, scene(np.random.default_rng(77)))
     with pytest.raises(RegistrationError, match="a rig to start from that is closer, or none"):
-        calibrate([(lr_hsi, elsewhere)], start=true_rig())
+        calibrate([(lr_hsi, elsewhere)], start=true)
 
 
 @pytest.mark.parametrize("what", ["flat frame", "flat rgb", "other ground", "noise"])
 def test_pairs_that_tell_nothing_are_refused(what, spots, rng):
-    lr_hsi, hr_msi = pair(true_rig(), rng, spots)
+    lr_hsi, hr_msi = pair(true_rig(scale=11.0, lr_shape=SMALL), rng, spots)
     if what == "flat frame":
         lr_hsi = np.ones_like(lr_hsi)
     elif what == "flat rgb":

@@ -48,3 +48,12 @@ def test_an_output_that_cannot_be_or_would_lose_an_input_is_refused_before_the_w
         register(*PAIR, "-o", PAIR[0])
     with pytest.raises(InputError, match="in the way"):
         register(*PAIR, "-o", tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="it is a file; choose another --report"):
+        register(*PAIR, "-o", tmp_path / "rig.yaml", "--report", tmp_path / "file")
+
+
+def test_frames_in_the_wrong_order_are_refused_at_once(tmp_path):
+    with pytest.raises(InputError, match=r"674 x 738 pixels, more than .* with 51 x 56; give the spectral frame first"):
+        register(*reversed(PAIR), "-o", tmp_path / "rig.yaml")
+    assert not (tmp_path / "rig.yaml").exists()
