@@ -10,6 +10,7 @@ from pathlib import Path
 from hsi_edge.blas_threads import blas_on_one_thread
 from hsi_edge.engine import HSIEngine
 from hsi_edge.errors import InputError
+from hsi_edge.live.correction import rgb_correction, spectral_correction
 from hsi_edge.live.feed import Feed
 from hsi_edge.live.flight import Flight, SimulatedSettings
 from hsi_edge.live.frame_files import FrameFiles
@@ -30,14 +31,11 @@ from hsi_edge.live.self_check import SelfChecker
 from hsi_edge.live.setup import BundleFacts, Setup
 from hsi_edge.live.shared_memory import SharedMemorySink
 from hsi_edge.live.sink import Sink
-from hsi_edge.radiometry import Radiometry, RadiometrySettings, read_radiometry
 from hsi_edge.registration.refiner import Refiner
 from hsi_edge.registration.rig import Rig, read_rig
 from hsi_edge.registration.warp import GridWarp
 from hsi_edge.sensors.catalogue import RgbSettings, SpectralSettings, source_of
 from hsi_edge.sensors.frame import SensorFrame
-from hsi_edge.sensors.mosaic import Demosaic
-from hsi_edge.sensors.mosaic_calibration import read_mosaic
 from hsi_edge.sensors.reopening import Reopening
 from hsi_edge.sensors.simulated import SimulatedPair
 from hsi_edge.sensors.source import Source
@@ -185,9 +183,8 @@ def _live(
 def _jobs_maker(flight: Flight, engines: Mapping[Mode, HSIEngine], rig: Rig) -> Callable[[], Jobs]:
     ratio = engines["fusion"].manifest.ratio
     optics = Optics(
-        demosaic=None if flight.mosaic is None else Demosaic(read_mosaic(Path(flight.mosaic))),
-        spectral=_radiometry(flight.spectral_radiometry),
-        rgb=_radiometry(flight.rgb_radiometry),
+        spectral=spectral_correction(flight),
+        rgb=rgb_correction(flight),
         warp=GridWarp(rig, ratio),
         refiner=Refiner(ratio, rig.psf_fwhm_lr * ratio),
         lr_shape=rig.lr_shape,
@@ -198,10 +195,6 @@ def _jobs_maker(flight: Flight, engines: Mapping[Mode, HSIEngine], rig: Rig) -> 
         return Jobs(optics, health, ModeChoice(flight.modes, has_single="single" in engines))
 
     return new_jobs
-
-
-def _radiometry(path: str | None) -> Radiometry:
-    return Radiometry(RadiometrySettings() if path is None else read_radiometry(Path(path)))
 
 
 def _checkers(flight: Flight, engines: Mapping[Mode, HSIEngine]) -> dict[Mode, SelfChecker]:

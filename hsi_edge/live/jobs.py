@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 from hsi_edge.cube import Cube
 from hsi_edge.errors import SensorError
+from hsi_edge.live.correction import Correction
 from hsi_edge.live.modes import ModeChoice
 from hsi_edge.live.pair import Pair
 from hsi_edge.live.result import Mode
 from hsi_edge.live.rgb_health import RgbHealth
-from hsi_edge.radiometry import Radiometry
 from hsi_edge.registration.refine import Refinement, combined
 from hsi_edge.registration.refiner import Refiner
 from hsi_edge.registration.warp import GridWarp
 from hsi_edge.sensors.frame import SensorFrame
-from hsi_edge.sensors.mosaic import Demosaic
 
 NEGLIGIBLE_LR = 0.02
 """LR pixels that a frame may lie off without being resampled once more: less costs no accuracy (DESIGN)."""
@@ -54,16 +53,14 @@ class Optics:
     """What is known of the two sensors before the flight; nothing in it changes.
 
     Attributes:
-        demosaic: Of a mosaic sensor; None for one that sends bands.
-        spectral, rgb: The sensors' radiometry.
+        spectral, rgb: From the sensors' raw frames to cubes.
         warp: Puts the RGB onto the HR grid.
         refiner: Finds what is left of a displacement.
         lr_shape: Rows and columns of the spectral frames that the rig was calibrated for.
     """
 
-    demosaic: Demosaic | None
-    spectral: Radiometry
-    rgb: Radiometry
+    spectral: Correction
+    rgb: Correction
     warp: GridWarp
     refiner: Refiner
     lr_shape: tuple[int, int]
@@ -113,15 +110,13 @@ class Jobs:
         )
 
     def _corrected(self, frame: SensorFrame) -> Cube:
-        demosaic, (rows, cols) = self._optics.demosaic, self._optics.lr_shape
-        if demosaic is not None:
-            frame = demosaic.apply(frame)
-        if frame.data.shape[:2] != (rows, cols):
+        lr_hsi, (rows, cols) = self._optics.spectral.apply(frame), self._optics.lr_shape
+        if (lr_hsi.rows, lr_hsi.cols) != (rows, cols):
             raise SensorError(
-                f"the spectral frame has {frame.data.shape[0]} x {frame.data.shape[1]} pixels; the rig was calibrated "
-                f"for {rows} x {cols}: set the sensor's window back, or calibrate anew"
+                f"the spectral frame has {lr_hsi.rows} x {lr_hsi.cols} pixels; the rig was calibrated for {rows} x "
+                f"{cols}: set the sensor's window back, or calibrate anew"
             )
-        return self._optics.spectral.apply(frame)
+        return lr_hsi
 
     def _registered(self, lr_hsi: Cube, msi: Cube) -> tuple[Cube, Refinement]:
         """The RGB on the HR grid, and how it lay: from where the frame before lay, what is left is estimated."""

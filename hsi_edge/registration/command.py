@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "example: hsi-edge register frame.hdr photo.png -o rig.yaml --report out/registration"
     add = parser.add_argument
-    add("lr_hsi", type=Path, metavar="LR", help="the spectral frame")
-    add("hr_msi", type=Path, metavar="MSI", help="the RGB frame of the same moment, as the camera gave it")
+    add("lr_hsi", type=Path, metavar="LR", help="the spectral frame; or, without MSI, a recording of both sensors")
+    add("hr_msi", type=Path, metavar="MSI", nargs="?", help="the RGB frame of the same moment, as the camera gave it")
     add(
         "--pair",
         nargs=2,
@@ -47,15 +47,14 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: A file is no image, or the pairs do not belong together.
         OutputError: The rig or the report cannot be written.
+        RecordingError: What was given alone is no recording.
         RegistrationError: The pairs do not tell how they lie.
     """
-    paths = [(arguments.lr_hsi, arguments.hr_msi), *arguments.pair]
-    _check_place(arguments.output, [path for pair in paths for path in pair])
+    first = [arguments.lr_hsi, *([] if arguments.hr_msi is None else [arguments.hr_msi])]
+    _check_place(arguments.output, [*first, *(path for pair in arguments.pair for path in pair)])
     if arguments.report is not None and arguments.report.is_file():
         raise InputError(f"cannot write the report into {arguments.report}: it is a file; choose another --report")
-    pairs = [(read(lr_hsi), read(hr_msi)) for lr_hsi, hr_msi in paths]
-    for cubes, names in zip(pairs, paths, strict=True):
-        _check_order(*cubes, *names)
+    pairs = [pair for paths in (first, *arguments.pair) for pair in _pairs(*paths)]
     start = None if arguments.start is None else read_rig(arguments.start)
     calibration = calibrate(pairs, model=arguments.model, bend=arguments.bend, start=start)
     write_rig(arguments.output, calibration.rig)
@@ -65,6 +64,21 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.report is not None:
         path = write_registration_report(arguments.report, calibration, *pairs[0])
         sys.stdout.write(f"report: {path}\n")
+
+
+def _pairs(lr_path: Path, msi_path: Path | None = None) -> list[tuple[Cube, Cube]]:
+    if msi_path is None:
+        if lr_path.is_file() and lr_path.suffix != ".mcap":
+            raise InputError(
+                f"{lr_path} is alone; give the RGB frame of the same moment too, or a recording of both sensors (.mcap)"
+            )
+        # On use: a recording's packages are needed by those alone who have one.
+        from hsi_edge.live.recorded_pairs import recorded_pairs
+
+        return recorded_pairs(lr_path)
+    lr_hsi, hr_msi = read(lr_path), read(msi_path)
+    _check_order(lr_hsi, hr_msi, lr_path, msi_path)
+    return [(lr_hsi, hr_msi)]
 
 
 def _check_order(lr_hsi: Cube, hr_msi: Cube, lr_path: Path, msi_path: Path) -> None:

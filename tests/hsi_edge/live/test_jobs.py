@@ -9,6 +9,7 @@ import pytest
 
 from hsi_edge.errors import SensorError
 from hsi_edge.io import read
+from hsi_edge.live.correction import Correction
 from hsi_edge.live.jobs import LOST_FRAMES, Jobs, Optics
 from hsi_edge.live.modes import ModeChoice, ModeSettings
 from hsi_edge.live.pair import Pair
@@ -38,9 +39,8 @@ def sensors(ground: Path) -> Flown:
 def made_jobs(simulated: SimulatedPair, *, has_single: bool = True, refiner: Any = None) -> Jobs:
     rig = simulated.rig
     optics = Optics(
-        demosaic=None,
-        spectral=Radiometry(RadiometrySettings()),
-        rgb=Radiometry(RadiometrySettings()),
+        spectral=Correction(None, Radiometry(RadiometrySettings())),
+        rgb=Correction(None, Radiometry(RadiometrySettings())),
         warp=GridWarp(rig, 8),
         refiner=refiner or Refiner(8, rig.psf_fwhm_lr * 8),
         lr_shape=rig.lr_shape,

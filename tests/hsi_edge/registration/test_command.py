@@ -53,6 +53,11 @@ def test_an_output_that_cannot_be_or_would_lose_an_input_is_refused_before_the_w
         register(*PAIR, "-o", tmp_path / "rig.yaml", "--report", tmp_path / "file")
 
 
+def test_a_spectral_frame_alone_is_not_enough(tmp_path):
+    with pytest.raises(InputError, match=r"frame.hdr is alone; give the RGB frame .* or a recording"):
+        register(PAIR[0], "-o", tmp_path / "rig.yaml")
+
+
 def test_frames_in_the_wrong_order_are_refused_at_once(tmp_path):
     with pytest.raises(InputError, match=r"674 x 738 pixels, more than .* with 51 x 56; give the spectral frame first"):
         register(*reversed(PAIR), "-o", tmp_path / "rig.yaml")

@@ -130,7 +130,7 @@ export class Spectra {
       legend: { show: false },
       axes: [
         { ...axis, label: known ? "wavelength (nm)" : "band", labelSize: 22, size: 36 },
-        { ...axis, label: `${this.facts?.quantity ?? "value"}${unit}`, labelSize: 22, size: 58 },
+        { ...axis, label: `${this.facts?.quantity ?? "value"}${unit}`, labelSize: 22, size: 66 },
       ],
     };
   }
