@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def _required() -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what it puts into the background deaf to Ctrl-C, which some tests press.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # A slip of the pen here would let a GPU run pass by skipping.
     if unknown := _required() - MISSING.keys():
         raise pytest.UsageError(f"HSI_EDGE_REQUIRE names {sorted(unknown)}; it knows {sorted(MISSING)}")
