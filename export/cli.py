@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hsi_edge.command_line import OneLineParser, run_tool
 from hsi_edge.machine import machine_facts
@@ -27,6 +28,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="python -m export", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_making(commands)
+    _add_accuracy(commands)
+    _add_sensors(commands)
+    _add_cost(commands)
+    return parser
+
+
+Commands = Any  # argparse has no public name for it
+
+
+def _add_making(commands: Commands) -> None:
     train = commands.add_parser("train", help="train from a recipe; goes on where a killed run stopped")
     train.add_argument("recipe", type=Path, help="a YAML file, such as export/recipes/pzres-regression-vis31-x8.yaml")
     train.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
@@ -45,6 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     graphless.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
     graphless.add_argument("-o", "--output", type=Path, required=True, help="the bundle's folder or .zip file")
     graphless.set_defaults(run=_pack_graphless)
+    scenes = commands.add_parser("reference-scenes", help="write simulated pairs with their truth, for calib and check")
+    scenes.add_argument("output", type=Path, help="the folder of scenes to write")
+    scenes.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
+    scenes.add_argument("--split", choices=("train", "validation", "test"), default="test", help="(%(default)s)")
+    scenes.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
+    scenes.set_defaults(run=_reference_scenes)
+
+
+def _add_accuracy(commands: Commands) -> None:
     evaluate = commands.add_parser("evaluate", help="score a published recipe as its paper does, beside its table")
     evaluate.add_argument("recipe", type=Path, help="a YAML file, such as export/recipes/pzres-cave-x8.yaml")
     evaluate.add_argument("--bundle", type=Path, help="score this bundle; by default the weights of the recipe's run")
@@ -61,21 +82,21 @@ def _parser() -> argparse.ArgumentParser:
     redegrade = commands.add_parser("redegrade", help="degrade outputs of real pairs again, beside the sensors' noise")
     _add_bundles(redegrade, "folder for redegradation.md and figures/", required=True)
     redegrade.set_defaults(run=_redegrade)
+
+
+def _add_sensors(commands: Commands) -> None:
     registration = commands.add_parser("registration", help="register real and simulated pairs, beside their truth")
     registration.add_argument("bundles", type=Path, nargs="*", default=FUSION, metavar="BUNDLE", help=FUSION_HELP)
     registration.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
     registration.add_argument("-o", "--output", type=Path, required=True, help="folder for registration-table.md")
     registration.set_defaults(run=_registration)
-    scenes = commands.add_parser("reference-scenes", help="write simulated pairs with their truth, for calib and check")
-    scenes.add_argument("output", type=Path, help="the folder of scenes to write")
-    scenes.add_argument("--ratio", type=int, required=True, help="HR pixels per LR pixel")
-    scenes.add_argument("--split", choices=("train", "validation", "test"), default="test", help="(%(default)s)")
-    scenes.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
-    scenes.set_defaults(run=_reference_scenes)
     sensors = commands.add_parser("sensors", help="draw real recordings through demosaicing, radiometry, registration")
     sensors.add_argument("--data", type=Path, default=DATA, help="research data folder (%(default)s)")
     sensors.add_argument("-o", "--output", type=Path, required=True, help="folder for sensors-tried.md and figures/")
     sensors.set_defaults(run=_sensors)
+
+
+def _add_cost(commands: Commands) -> None:
     counts = commands.add_parser("counts", help="print the networks' parameters and costs beside the papers'")
     counts.set_defaults(run=_counts)
     eager = commands.add_parser("eager", help="time the torch network on a whole frame; prints JSON")
@@ -85,7 +106,6 @@ def _parser() -> argparse.ArgumentParser:
     eager.add_argument("--repeats", type=int, default=3, help="timed passes (%(default)s)")
     eager.add_argument("--compiled", action="store_true", help="through torch.compile")
     eager.set_defaults(run=_eager)
-    return parser
 
 
 def _add_bundles(parser: argparse.ArgumentParser, output: str, *, required: bool = False) -> None:

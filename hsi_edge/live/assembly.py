@@ -60,11 +60,8 @@ def open_live(flight: Flight, *, sinks: Sequence[Sink] = (), record: bool = Fals
         HSIEdgeError: A bundle, a file or the spectral sensor cannot be opened; or the RGB camera, where there is no
             single-image bundle to do without it.
     """
-    share_one_heap()
-    _check_rig(flight)
     with ExitStack() as stack:
-        stack.enter_context(blas_on_one_thread())
-        engines = {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
+        engines = stack.enter_context(_ready(flight))
         simulated = opened_simulation(flight, engines["fusion"])
         rig = flight_rig(flight, simulated)
         if simulated is not None and flight.simulation is not None and not flight.simulation.paced:
@@ -91,21 +88,23 @@ def open_replay(
     Raises:
         HSIEdgeError: A bundle or a file cannot be opened, or the rig is not known.
     """
-    share_one_heap()
-    _check_rig(flight)
     with ExitStack() as stack:
-        stack.enter_context(blas_on_one_thread())
-        engines = {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
+        engines = stack.enter_context(_ready(flight))
         live = _live(flight, engines, flight_rig(flight, None), sinks, arrivals=arrivals, wanted=wanted, replay=True)
         stack.callback(live.close)
         live.start()
         yield live
 
 
-def _check_rig(flight: Flight) -> None:
-    """Before the bundles are opened, which may take long."""
+@contextmanager
+def _ready(flight: Flight) -> Iterator[dict[Mode, HSIEngine]]:
+    """The process made ready, and the flight's engines open."""
+    # Before the bundles are opened, which may take long.
     if flight.rig is None and flight.simulation is None:
         raise InputError("the flight names no rig; find it from frames of both sensors with hsi-edge register")
+    share_one_heap()
+    with blas_on_one_thread(), ExitStack() as stack:
+        yield {mode: stack.enter_context(engine) for mode, engine in open_engines(flight).items()}
 
 
 def open_engines(flight: Flight) -> dict[Mode, HSIEngine]:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from hsi_edge.errors import InputError
 from hsi_edge.host_clock import host_time_ns
-from hsi_edge.sensors.grabbing import Camera, Feed, Timestamps
+from hsi_edge.sensors.grabbing import Camera, Capture, Timestamps
 from hsi_edge.sensors.gstreamer import csi_pipeline
 
 _NETWORK_TIMEOUT_MS = 5000
@@ -83,7 +83,7 @@ class UsbCamera(Camera):
     """
 
     def __init__(self, settings: UsbSettings, clock: Callable[[], int] = host_time_ns) -> None:
-        super().__init__(_usb_feed(settings), clock)
+        super().__init__(_usb_capture(settings), clock)
 
 
 class RtspCamera(Camera):
@@ -94,7 +94,7 @@ class RtspCamera(Camera):
     """
 
     def __init__(self, settings: RtspSettings, clock: Callable[[], int] = host_time_ns) -> None:
-        super().__init__(_rtsp_feed(settings), clock)
+        super().__init__(_rtsp_capture(settings), clock)
 
 
 class GStreamerCamera(Camera):
@@ -111,7 +111,7 @@ class GStreamerCamera(Camera):
             )
         first = settings.pipeline.split(maxsplit=1)[0]
         super().__init__(
-            Feed(
+            Capture(
                 name=f"the GStreamer camera ({first})",
                 target=settings.pipeline,
                 backend="CAP_GSTREAMER",
@@ -135,7 +135,7 @@ class CsiCamera(Camera):
             raise InputError(f"{settings} is no CSI camera; wanted sizes and fps from 1, sensor_id from 0, flip 0 to 7")
         pipeline = csi_pipeline(sensor_id=sensor_id, width=width, height=height, fps=fps, flip=settings.flip)
         super().__init__(
-            Feed(
+            Capture(
                 name=f"the CSI camera {sensor_id}",
                 target=pipeline,
                 backend="CAP_GSTREAMER",
@@ -147,7 +147,7 @@ class CsiCamera(Camera):
         )
 
 
-def _usb_feed(settings: UsbSettings) -> Feed:
+def _usb_capture(settings: UsbSettings) -> Capture:
     if settings.fourcc is not None and len(settings.fourcc) != 4:
         raise InputError(f"fourcc is {settings.fourcc!r}; wanted four characters, such as MJPG")
     # The format comes first: a size may exist in one format alone.
@@ -158,7 +158,7 @@ def _usb_feed(settings: UsbSettings) -> Feed:
         ("CAP_PROP_FRAME_HEIGHT", settings.height),
         ("CAP_PROP_FPS", settings.fps),
     )
-    return Feed(
+    return Capture(
         name=f"the USB camera {settings.device}",
         target=settings.device,
         backend="CAP_V4L2" if sys.platform == "linux" else "CAP_ANY",
@@ -174,14 +174,14 @@ def _plugged() -> str:
     return f"found: {found}; another program may hold it" if found else "no camera is plugged in (no /dev/video*)"
 
 
-def _rtsp_feed(settings: RtspSettings) -> Feed:
+def _rtsp_capture(settings: RtspSettings) -> Capture:
     if not settings.url.lower().startswith(_SCHEMES):
         raise InputError("the url of an RTSP camera does not start with rtsp:// or rtsps://")
     missing = [name for name in _VARIABLE.findall(settings.url) if name not in os.environ]
     if missing:
         raise InputError(f"the url of an RTSP camera names the environment variable {missing[0]}, which is not set")
     url = _VARIABLE.sub(lambda match: os.environ[match[1]], settings.url)
-    return Feed(
+    return Capture(
         name=f"the RTSP camera {_host(url)}",
         target=url,
         backend="CAP_FFMPEG",

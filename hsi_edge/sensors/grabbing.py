@@ -34,7 +34,7 @@ _MAX_FAULTS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed:
+class Capture:
     """What OpenCV is to open, and how: `name` is for messages, `secret` never shows in one.
 
     `options` go with the call that opens it, `properties` are set once it is open; both by OpenCV's names.
@@ -63,18 +63,18 @@ class Camera:
     """A live camera: `read` gives the newest picture that was not read yet, as RGB, and never an old one.
 
     Args:
-        feed: What to open.
+        wanted: What to open.
         clock: Gives host time in nanoseconds.
     """
 
-    def __init__(self, feed: Feed, clock: Callable[[], int] = host_time_ns) -> None:
-        self._feed = feed
+    def __init__(self, wanted: Capture, clock: Callable[[], int] = host_time_ns) -> None:
+        self._wanted = wanted
         self._clock = clock
         self._heard_ns = 0
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._pictures: Newest[_Picture] = Newest()
-        self._pictures.close(f"{feed.name} is not open; open it first")
+        self._pictures.close(f"{wanted.name} is not open; open it first")
 
     @property
     def dropped(self) -> int:
@@ -90,17 +90,18 @@ class Camera:
         """
         self.close()
         if self._thread is not None:
-            raise SensorError(f"{self._feed.name} cannot be opened again yet: its driver still holds the last attempt")
+            name = self._wanted.name
+            raise SensorError(f"{name} cannot be opened again yet: its driver still holds the last attempt")
         cv2 = require("cv2", feature="a camera", extra="opencv")
-        if self._feed.backend == "CAP_GSTREAMER":
+        if self._wanted.backend == "CAP_GSTREAMER":
             check_gstreamer(cv2)
         self._pictures, self._stop, opened = Newest(), threading.Event(), threading.Event()
-        grabbing = _Grabbing(cv2, self._feed, self._clock, self._pictures, self._stop)
+        grabbing = _Grabbing(cv2, self._wanted, self._clock, self._pictures, self._stop)
         self._thread = threading.Thread(target=grabbing.run, args=(opened,), name="camera", daemon=True)
         self._thread.start()
         if not opened.wait(_OPEN_S):
             self.close()
-            raise SensorError(f"{self._feed.name} did not open within {_OPEN_S:g} s; {self._feed.hint()}")
+            raise SensorError(f"{self._wanted.name} did not open within {_OPEN_S:g} s; {self._wanted.hint()}")
         if grabbing.failed_to_open:
             self.close()
             raise SensorError(grabbing.failed_to_open)
@@ -109,10 +110,10 @@ class Camera:
     def read(self, timeout_s: float) -> SensorFrame:
         """Return the newest picture; see `Source`. A camera that is silent for 10 s is lost."""
         try:
-            picture = self._pictures.take(timeout_s, self._feed.name)
+            picture = self._pictures.take(timeout_s, self._wanted.name)
         except SensorTimeout as err:
             if self._clock() - self._heard_ns > _SILENCE_S * 1e9:
-                raise SensorError(f"{self._feed.name} was lost: it sent nothing for {_SILENCE_S:g} s") from err
+                raise SensorError(f"{self._wanted.name} was lost: it sent nothing for {_SILENCE_S:g} s") from err
             raise
         self._heard_ns = picture.arrival_ns
         return SensorFrame(
@@ -124,13 +125,13 @@ class Camera:
 
     def close(self) -> None:
         """Stop grabbing; a driver that does not return within 2 s is left to itself, and lets go when it does."""
-        self._pictures.close(f"{self._feed.name} is closed; open it first")
+        self._pictures.close(f"{self._wanted.name} is closed; open it first")
         self._stop.set()
         thread = self._thread
         if thread is not None:
             thread.join(_CLOSE_S)
             if thread.is_alive():
-                _log.warning("%s: its driver does not return; it is left to itself", self._feed.name)
+                _log.warning("%s: its driver does not return; it is left to itself", self._wanted.name)
             else:
                 self._thread = None
 
@@ -141,13 +142,13 @@ class _Grabbing:
     def __init__(
         self,
         cv2: ModuleType,
-        feed: Feed,
+        wanted: Capture,
         clock: Callable[[], int],
         pictures: Newest[_Picture],
         stop: threading.Event,
     ) -> None:
         self._cv2 = cv2
-        self._feed = feed
+        self._wanted = wanted
         self._clock = clock
         self._pictures = pictures
         self._stop = stop
@@ -172,13 +173,13 @@ class _Grabbing:
             opened.set()
 
     def _opened(self) -> Any:
-        cv2, feed = self._cv2, self._feed
-        options = [int(number) for name, value in feed.options for number in (getattr(cv2, name), value)]
-        capture = cv2.VideoCapture(feed.target, getattr(cv2, feed.backend), options)
+        cv2, wanted = self._cv2, self._wanted
+        options = [int(number) for name, value in wanted.options for number in (getattr(cv2, name), value)]
+        capture = cv2.VideoCapture(wanted.target, getattr(cv2, wanted.backend), options)
         if not capture.isOpened():
             capture.release()
-            raise SensorError(f"{feed.name} cannot be opened; {feed.hint()}")
-        for name, value in feed.properties:
+            raise SensorError(f"{wanted.name} cannot be opened; {wanted.hint()}")
+        for name, value in wanted.properties:
             capture.set(getattr(cv2, name), value)
         return capture
 
@@ -186,11 +187,11 @@ class _Grabbing:
         sequence = faults = 0
         while not self._stop.is_set():
             if not capture.grab():
-                raise SensorError(f"{self._feed.name} was lost: it gives no more frames; {self._feed.hint()}")
+                raise SensorError(f"{self._wanted.name} was lost: it gives no more frames; {self._wanted.hint()}")
             arrival_ns = self._clock()
             fault, pixels = self._retrieved(capture)
             timestamp_ns = arrival_ns
-            if not fault and self._feed.timestamps == "stream":
+            if not fault and self._wanted.timestamps == "stream":
                 timestamp_ns = round(capture.get(self._cv2.CAP_PROP_POS_MSEC) * 1e6)
                 if timestamp_ns <= self._latest_ns:
                     fault = "its times do not grow; set timestamps: arrival"
@@ -202,7 +203,7 @@ class _Grabbing:
             else:
                 faults += 1
             if faults >= _MAX_FAULTS:
-                raise SensorError(f"{self._feed.name} was lost: {_MAX_FAULTS} bad frames in a row: {fault}")
+                raise SensorError(f"{self._wanted.name} was lost: {_MAX_FAULTS} bad frames in a row: {fault}")
             sequence += 1
 
     def _retrieved(self, capture: Any) -> tuple[str, Any]:
@@ -210,10 +211,10 @@ class _Grabbing:
         good, pixels = capture.retrieve()
         if not good or pixels is None or pixels.size == 0:
             return "it cannot be decoded", None
-        for given, wanted in zip(pixels.shape, self._feed.size, strict=False):
+        for given, wanted in zip(pixels.shape, self._wanted.size, strict=False):
             if wanted is not None and given != wanted:
                 raise SensorError(
-                    f"{self._feed.name} gives pictures of {pixels.shape[1]} x {pixels.shape[0]}, not the width and "
+                    f"{self._wanted.name} gives pictures of {pixels.shape[1]} x {pixels.shape[0]}, not the width and "
                     "height asked for; choose a size that it has (v4l2-ctl --list-formats-ext), or try fourcc: MJPG"
                 )
         if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2:] not in ((), (1,), (3,)):
@@ -221,7 +222,7 @@ class _Grabbing:
         return "", pixels
 
     def _without_secret(self, text: str) -> str:
-        return text.replace(self._feed.secret, "...") if self._feed.secret else text
+        return text.replace(self._wanted.secret, "...") if self._wanted.secret else text
 
 
 def rgb_from_bgr(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -12,8 +12,8 @@ from hsi_edge.errors import HSIEdgeError
 from hsi_edge.live.health import HealthState
 from hsi_edge.live.metrics import CONTENT_TYPE, metrics_text
 from hsi_edge.live.viewer.access import App, Gate
-from hsi_edge.live.viewer.feed import Feed
 from hsi_edge.live.viewer.settings import Place, ViewerSettings
+from hsi_edge.live.viewer.showing import Showing
 from hsi_edge.live.viewer.source import ViewerSource
 from hsi_edge.live.viewer.visit import FULL, Visit
 from hsi_edge.live.viewer.words import json_text
@@ -64,8 +64,8 @@ class _Site:
     async def _lifespan(self, application: Starlette) -> AsyncIterator[None]:
         import asyncio
 
-        self._feed = Feed(self._source)
-        following = asyncio.create_task(self._feed.run())
+        self._showing = Showing(self._source)
+        following = asyncio.create_task(self._showing.run())
         try:
             yield
         finally:
@@ -88,14 +88,14 @@ class _Site:
         return Response(self._files[name], media_type=f"{kind}; charset=utf-8")
 
     async def _health(self, request: Request) -> Response:
-        health = self._feed.health()
+        health = self._showing.health()
         states: dict[HealthState, int] = {"ok": 200, "degraded": 200, "failing": 503}
         return _json({"status": health.state, "reasons": health.reasons}, states[health.state])
 
     async def _metrics(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse, Response
 
-        status = self._feed.status()
+        status = self._showing.status()
         if status is None:
             return PlainTextResponse("the pipeline does not answer\n", 503)
         return Response(metrics_text(status), headers={"content-type": CONTENT_TYPE})
@@ -106,7 +106,7 @@ class _Site:
         except ValueError:
             return _json({"error": 'wanted {"on": true} or {"on": false}'}, 400)
         try:
-            await self._feed.set_recording(wanted)
+            await self._showing.set_recording(wanted)
         except HSIEdgeError as err:
             return _json({"error": str(err)}, 409)
         return _json({"on": wanted}, 200)
@@ -118,7 +118,7 @@ class _Site:
             return
         self._visits += 1
         try:
-            await Visit(socket, self._feed, self._settings).run()
+            await Visit(socket, self._showing, self._settings).run()
         finally:
             self._visits -= 1
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hsi_edge.errors import InputError, ManifestError
-from hsi_edge.live.viewer.feed import Feed
 from hsi_edge.live.viewer.settings import ViewerSettings
+from hsi_edge.live.viewer.showing import Showing
 from hsi_edge.live.viewer.spectra import Area
 from hsi_edge.live.viewer.view import View
 from hsi_edge.live.viewer.words import Plain, frame_message, json_text, spectra_message
@@ -69,9 +69,9 @@ class _Dismissed(Exception):  # noqa: N818 - ends a visit, with the words for it
 class Visit:
     """Serves one accepted WebSocket until it closes."""
 
-    def __init__(self, socket: WebSocket, feed: Feed, settings: ViewerSettings) -> None:
+    def __init__(self, socket: WebSocket, showing: Showing, settings: ViewerSettings) -> None:
         self._socket = socket
-        self._feed = feed
+        self._showing = showing
         self._interval_s = 1 / settings.fps
         self._wake = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -81,12 +81,12 @@ class Visit:
 
     async def run(self) -> None:
         """Answer until the page closes, stalls or misbehaves."""
-        self._feed.listeners.add(self._wake)
+        self._showing.listeners.add(self._wake)
         parts = {asyncio.create_task(self._listen()), asyncio.create_task(self._speak())}
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._feed.listeners.discard(self._wake)
+            self._showing.listeners.discard(self._wake)
             for part in parts:
                 part.add_done_callback(_seen)
                 part.cancel()
@@ -131,7 +131,7 @@ class Visit:
 
     async def _measure(self, request: int, number: int, area: object) -> None:
         try:
-            found = await self._feed.spectra(number, record_from_plain(Area, area))
+            found = await self._showing.spectra(number, record_from_plain(Area, area))
         except InputError as err:
             await self._say({"say": "refused", "request": request, "why": str(err)})
             return
@@ -146,26 +146,26 @@ class Visit:
             self._wake.clear()
             if self._wish is None:
                 continue
-            newest = self._feed.newest
+            newest = self._showing.newest
             if newest is not None and newest.number > self._wish.after:
                 await self._show()
             elif not woken:
                 self._wish = None
-                await self._say({"say": "status", **self._feed.moment()})
+                await self._say({"say": "status", **self._showing.moment()})
 
     async def _show(self) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._not_before_s - loop.time()))
         self._not_before_s = loop.time() + self._interval_s
-        newest, wish = self._feed.newest, self._wish
+        newest, wish = self._showing.newest, self._wish
         if newest is None or wish is None:
             return
         self._wish = None
-        if self._scene is not self._feed.scene:
-            self._scene = self._feed.scene
+        if self._scene is not self._showing.scene:
+            self._scene = self._showing.scene
             await self._say(self._scene or {})
-        painting = await self._feed.painting(newest, wish.view)
-        await self._send(frame_message(newest, painting, {"wish": wish.wish, **self._feed.moment()}))
+        painting = await self._showing.painting(newest, wish.view)
+        await self._send(frame_message(newest, painting, {"wish": wish.wish, **self._showing.moment()}))
 
     async def _say(self, plain: Plain) -> None:
         await self._send(json_text(plain))

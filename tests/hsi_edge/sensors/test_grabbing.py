@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hsi_edge.errors import SensorError, SensorTimeout
-from hsi_edge.sensors.grabbing import Camera, Feed
+from hsi_edge.sensors.grabbing import Camera, Capture
 
 
 class Stream(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ def server():
 @pytest.fixture
 def source(server):
     source = Camera(
-        Feed(
+        Capture(
             name="the stream",
             target=f"http://127.0.0.1:{server.server_port}/",
             backend="CAP_FFMPEG",

@@ -267,8 +267,8 @@ def test_health_and_metrics_tell_machines_what_the_page_tells_people(client, pip
 
 
 def test_a_pipeline_that_breaks_is_failing_and_the_page_stays_up(pipeline, monkeypatch, caplog):
-    monkeypatch.setattr("hsi_edge.live.viewer.feed._SILENT_S", 0.3)
-    monkeypatch.setattr("hsi_edge.live.viewer.feed._RETRY_S", 0.05)
+    monkeypatch.setattr("hsi_edge.live.viewer.showing._SILENT_S", 0.3)
+    monkeypatch.setattr("hsi_edge.live.viewer.showing._RETRY_S", 0.05)
     with visitor(pipeline) as client:
         monkeypatch.setattr(pipeline, "status", lambda: 1 / 0)
         until(lambda: client.get("/healthz").status_code == 503)

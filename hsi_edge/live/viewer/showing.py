@@ -31,7 +31,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Feed:
+class Showing:
     """What all visits share. Everything but the work that it hands to its two threads is done on the event loop.
 
     Attributes:
