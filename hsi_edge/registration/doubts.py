@@ -12,9 +12,7 @@ from hsi_edge.registration.guide_samples import Sight
 SYSTEMATIC_LR = 0.002
 """Of every standard error: real spectrometers do not see all bands at the same place, so the truth has that width."""
 LEAST_EXPLAINED = 0.5
-"""Of the bands' variance, where nothing better is known."""
-MORE_UNEXPLAINED = 4.0
-"""Times what is usually left unexplained, or a tenth of the variance if that is more: the RGB shows another place."""
+"""Of the bands' variance: where the RGB explains less, it shows another place."""
 MOST_STD_LR = 0.05
 """A twentieth of an LR pixel costs decibels; a frame that does not tell better cannot be relied on."""
 SURE = 4.0
@@ -39,9 +37,7 @@ def standard_errors(fit: Score, side_lr: int) -> Matrix:
     return known
 
 
-def doubts_about(
-    sight: Sight, found: Explanation, fit: Score, std: Matrix, *, explained: float, usual: float | None
-) -> tuple[str, ...]:
+def doubts_about(sight: Sight, found: Explanation, fit: Score, std: Matrix, *, explained: float) -> tuple[str, ...]:
     """Why not to fuse with the RGB frame; empty where nothing speaks against it.
 
     Args:
@@ -50,18 +46,14 @@ def doubts_about(
         fit: For shift, scale, and the variances of the PSF along x and y.
         std: The standard errors of shift and scale.
         explained: What part of the bands' variance the RGB frame explains.
-        usual: What part of the variance RGB frames of this rig usually explain; None where not known.
     """
-    checks = (_failure(explained, usual), _texture(std), _blur(fit), _parallax(sight, found, fit))
+    checks = (_failure(explained), _texture(std), _blur(fit), _parallax(sight, found, fit))
     return tuple(doubt for check in checks for doubt in check)
 
 
-def _failure(explained: float, usual: float | None) -> Iterator[str]:
-    least = LEAST_EXPLAINED
-    if usual is not None:
-        least = 1 - max(0.1, MORE_UNEXPLAINED * (1 - usual))
-    if not explained >= least:
-        parts = f"{100 * explained:.0f} percent of the bands, wanted at least {100 * least:.0f}"
+def _failure(explained: float) -> Iterator[str]:
+    if not explained >= LEAST_EXPLAINED:
+        parts = f"{100 * explained:.0f} percent of the bands, wanted at least {100 * LEAST_EXPLAINED:.0f}"
         yield f"does not fit: the RGB frame explains {parts}"
 
 

@@ -49,19 +49,16 @@ class Refiner:
     Args:
         ratio: HR pixels per LR pixel.
         psf_fwhm_px: FWHM of the spectral sensor's Gaussian PSF, in HR pixels.
-        explained: What RGB frames of this rig usually explain (`Refinement.explained` of the calibration or of recent
-            good frames); far less is a failure. None while it is not known.
 
     Raises:
         InputError: Numbers that are none.
     """
 
-    def __init__(self, ratio: int, psf_fwhm_px: float, *, explained: float | None = None) -> None:
+    def __init__(self, ratio: int, psf_fwhm_px: float) -> None:
         if ratio < 1 or not psf_fwhm_px > 0:
             raise InputError(f"ratio {ratio} and PSF of {psf_fwhm_px} HR pixels; both must be positive")
         self._ratio = ratio
         self._fwhm_px = psf_fwhm_px
-        self._usual = explained
 
     def refine(
         self, lr_hsi: NDArray[np.float32], hr_msi: NDArray[np.generic], valid: NDArray[np.bool_] | None = None
@@ -105,7 +102,7 @@ class Refiner:
         pose, moved_lr = _stepped(pose, fit.first(3).step, sight.seen.shape)
         std = standard_errors(fit, max(sight.seen.shape))
         explained = explained_share(pair.bands, sight.image, found.spectra.seen)
-        doubts = doubts_about(sight, found, fit, std, explained=explained, usual=self._usual)
+        doubts = doubts_about(sight, found, fit, std, explained=explained)
         if not moved_lr < RESTLESS_LR:
             doubts = ("does not fit: the search found no rest", *doubts)
         return Refinement(
