@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +9,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from engines.processes import Processes
 from engines.verdicts import Target
 from hsi_edge.backends import ENGINE_BACKENDS, graph_precision
 from hsi_edge.bundle import Bundle
@@ -21,9 +18,10 @@ from hsi_edge.gpu import find_device
 from hsi_edge.machine import cpu_features
 from hsi_edge.manifest import Manifest
 
-ROOT = Path(__file__).parents[1]
 SIDE = 512
 """Of the frame that all rows compute, in HR pixels."""
+LARGE = 1024, 4096
+"""Of frames that are compared, in HR pixels: 16 times the pixels should take 16 times the time, in no more memory."""
 TORCH, COMPILED = "torch eager, whole frame, FP32", "torch.compile, whole frame, FP32"
 PRECISIONS = ("fp32", "bf16", "int8")
 ENGINE = {precision: f"HSIEngine, {precision.upper()}" for precision in PRECISIONS}
@@ -84,34 +82,6 @@ class Bench:
     raw: dict[str, Any]
 
 
-class _Processes:
-    """Starts the jobs one after the other, says so, and keeps what they answer."""
-
-    def __init__(self, cache: Path, say: Callable[[str], None]) -> None:
-        self._environment = {**os.environ, "HSI_EDGE_CACHE": str(cache)}
-        self._say = say
-        self.raw: dict[str, Any] = {}
-
-    def job(self, title: str, job: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        return self.run(title, ["-m", "engines.jobs", job, json.dumps(arguments)])
-
-    def run(self, title: str, arguments: Sequence[str]) -> dict[str, Any]:
-        self._say(title)
-        command = [sys.executable, *arguments]
-        done = subprocess.run(  # noqa: S603
-            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            result: dict[str, Any] = {
-                "error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            }
-        else:
-            answer = json.loads(done.stdout.strip().splitlines()[-1])
-            result = answer if isinstance(answer, dict) else {"seconds": [answer]}
-        self.raw.setdefault(title, []).append(result)
-        return result
-
-
 def run_bench(bundle: Path, *, quick: bool, say: Callable[[str], None]) -> Bench:
     """Measure a bundle; several minutes, or about one with `quick`.
 
@@ -129,7 +99,7 @@ def run_bench(bundle: Path, *, quick: bool, say: Callable[[str], None]) -> Bench
         raise InputError(f"{bundle} has no graph, so there is nothing to compare; give a network's bundle")
     path = str(bundle.resolve())
     with TemporaryDirectory() as cache:
-        processes = _Processes(Path(cache), say)
+        processes = Processes(Path(cache), say)
         first = processes.job("first opening", "open_bundle", {"bundle": path})
         targets = list(_starts(processes, path, first))
         pairs = _against_bare(processes, path, repeats=3 if quick else 9)
@@ -142,7 +112,7 @@ def run_bench(bundle: Path, *, quick: bool, say: Callable[[str], None]) -> Bench
 
 
 def _frame_rows(
-    processes: _Processes, path: str, manifest: Manifest, pairs: dict[str, dict[str, Any]], rounds: int
+    processes: Processes, path: str, manifest: Manifest, pairs: dict[str, dict[str, Any]], rounds: int
 ) -> dict[str, Row]:
     """Every row in every round, so that a change of the machine's speed meets all of them."""
     rows = {name: Row(name) for name in (TORCH, COMPILED)}
@@ -184,14 +154,14 @@ def _loss_db(manifest: Manifest, precision: str) -> float | None:
     return 0.0 if precision == "fp32" else None if calibration is None else calibration.psnr_loss_db
 
 
-def _bare(processes: _Processes, path: str, precision: str, pair: dict[str, Any]) -> dict[str, Any]:
+def _bare(processes: Processes, path: str, precision: str, pair: dict[str, Any]) -> dict[str, Any]:
     if "error" in pair:
         return pair
     arguments = {"bundle": path, "inferences": pair["inferences"], "precision": precision, "repeats": 3}
     return processes.job(BARE[precision], "run_bare", arguments)
 
 
-def _against_bare(processes: _Processes, path: str, repeats: int) -> dict[str, dict[str, Any]]:
+def _against_bare(processes: Processes, path: str, repeats: int) -> dict[str, dict[str, Any]]:
     pairs = {}
     for precision in PRECISIONS:
         title = f"engine and bare OpenVINO turn by turn, {precision.upper()}"
@@ -200,7 +170,7 @@ def _against_bare(processes: _Processes, path: str, repeats: int) -> dict[str, d
     return pairs
 
 
-def _starts(processes: _Processes, path: str, first: dict[str, Any]) -> Iterator[Target]:
+def _starts(processes: Processes, path: str, first: dict[str, Any]) -> Iterator[Target]:
     imports = [processes.run("import hsi_edge", ["-c", _IMPORT]) for _ in range(5)]
     openings = [processes.job("later opening", "open_bundle", {"bundle": path}) for _ in range(5)]
     for name, limit, results in (("import hsi_edge", 0.3, imports), ("opening after the first time", 1.5, openings)):
@@ -243,7 +213,7 @@ def _overheads(pairs: dict[str, dict[str, Any]]) -> Iterator[Target]:
             yield Target(name, percent, "%", at_most=3.0, note=pair.get("error", ""))
 
 
-def _on_gpu(processes: _Processes, path: str) -> Iterator[Target]:
+def _on_gpu(processes: Processes, path: str) -> Iterator[Target]:
     """What the runtime adds to a GPU's engine, and what a CUDA graph takes off it."""
     device, why_none = find_device()
     if device is None:
@@ -262,12 +232,15 @@ def _on_gpu(processes: _Processes, path: str) -> Iterator[Target]:
         yield Target(f"{name}: gain of a CUDA graph", gain, "x", note=note)
 
 
-def _large(processes: _Processes, path: str) -> Iterator[Target]:
+def _large(processes: Processes, path: str) -> Iterator[Target]:
     name = Path(path).name
-    result = processes.job(f"4096 x 4096, {name}", "run_large", {"bundle": path, "repeats": 3})
-    note = result.get("error") or f"{_tiles(result)}, {result['precision']}"
-    growth = result.get("growth_bytes")
-    ratio = None if "error" in result else median(result["large_s"]) / median(result["small_s"])
+    small, large = (
+        processes.job(f"{side} x {side}, {name}", "run_frame", {"bundle": path, "side": side, "repeats": 3})
+        for side in LARGE
+    )
+    note = large.get("error") or f"{_tiles(large)}, {large['precision']}"
+    seconds = [[median(result["seconds"])] if "seconds" in result else [] for result in (large, small)]
+    growth, ratio = large.get("growth_bytes"), _ratio(*seconds)
     megabytes = None if growth is None else growth / 1e6
     yield Target(f"{name}: 4096 x 4096, memory beyond the arrays", megabytes, "MB", at_most=300.0, note=note)
     yield Target(f"{name}: 4096 x 4096, times as long as 1024 x 1024", ratio, "x", at_most=16.5)

@@ -15,6 +15,7 @@ from typing import Any, get_args
 from engines.targets import ARITHMETIC, chosen_targets, target_names
 from hsi_edge.bundle import Bundle
 from hsi_edge.command_line import OneLineParser, run_tool
+from hsi_edge.gpu import find_device
 from hsi_edge.machine import machine_facts
 from hsi_edge.manifest import GraphPrecision
 from hsi_edge.signing import KEY_VARIABLE
@@ -43,11 +44,22 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("-o", "--output", type=Path, help="folder for the results as Markdown, JSON and pictures")
     targets = commands.add_parser("targets", help="the devices that are known, with figures and sources")
     targets.set_defaults(run=_targets)
+    _add_growth(commands)
     _add_build(commands)
     _add_roofline(commands)
     _add_signing(commands)
     _add_live(commands)
     return parser
+
+
+def _add_growth(commands: Commands) -> None:
+    growth = commands.add_parser("growth", help="time and memory of frames from 256 to 8192 pixels: a table, a plot")
+    growth.add_argument("bundle", type=Path, nargs="+", help="folders or .zip files")
+    growth.add_argument("--sides", type=int, nargs="+", metavar="PX", help="of the frames, in HR pixels (all)")
+    growth.add_argument("--backend", help="as for HSIEngine; builds an engine where one is asked for (the best here)")
+    growth.add_argument("--precision", help="as for HSIEngine (the best here)")
+    growth.add_argument("-o", "--output", type=Path, help="folder for the results as Markdown, JSON and a picture")
+    growth.set_defaults(run=_growth)
 
 
 def _add_live(commands: Commands) -> None:
@@ -109,7 +121,15 @@ def _frame(text: str) -> tuple[int, int]:
 
 def _facts() -> dict[str, str]:
     facts = {"command": f"python -m engines {shlex.join(sys.argv[1:])}", **machine_facts(PACKAGES)}
-    return facts | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "")}
+    return facts | {"gpu": _gpu(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "")}
+
+
+def _gpu() -> str:
+    device, why_none = find_device()
+    if device is None:
+        return f"none: {why_none}"
+    libraries = (f"{kind} {version}" for kind, version in device.versions.items())
+    return ", ".join([f"{device.name} ({device.compute_capability})", device.driver, *libraries])
 
 
 def _bench(arguments: argparse.Namespace) -> None:
@@ -135,6 +155,18 @@ def _tiling(arguments: argparse.Namespace) -> None:
         write_tiling(arguments.output, checks, facts)
     for check in checks:
         check.require_exact()
+
+
+def _growth(arguments: argparse.Namespace) -> None:
+    from engines.growth import SIDES, measure_growth
+    from engines.growth_report import growth_markdown, write_growth
+
+    sides, backend, precision = arguments.sides or SIDES, arguments.backend, arguments.precision
+    machine = _facts()
+    measured = [measure_growth(bundle, sides, backend, precision, _say) for bundle in arguments.bundle]
+    print(growth_markdown(measured, machine))
+    if arguments.output:
+        write_growth(arguments.output, measured, machine)
 
 
 def _targets(_: argparse.Namespace) -> None:

@@ -27,8 +27,8 @@ from hsi_edge.opening import open_network
 from hsi_edge.preparation import prepare_frame
 
 Result = dict[str, Any]
-SMALL_SIDE, LARGE_SIDE = 1024, 4096
-"""Frames that are compared, in HR pixels: 16 times the pixels should take 16 times the time, in no more memory."""
+REPORTED = ("backend", "precision", "device", "tile", "n_tiles", "statistics", "planned_bytes", "planned_gpu_bytes")
+"""What a run's report tells of how it was made."""
 
 
 def open_bundle(bundle: str) -> Result:
@@ -113,29 +113,24 @@ def compare_with_bare_engine(bundle: str, side: int, backend: str, precision: st
     return {"seconds": seconds, "n_tiles": n_tiles}
 
 
-def run_large(bundle: str, repeats: int) -> Result:
-    """Memory that a large frame takes beyond its inputs and output, and its time against a small one.
+def run_frame(bundle: str, side: int, repeats: int, backend: str | None = None, precision: str | None = None) -> Result:
+    """Time a frame's first run and later ones, and tell the memory that they take beyond the inputs and the output.
 
     What is not counted is held before: the interpreter, the imports, the inputs and the output array.
     """
     manifest = Bundle.open(bundle).manifest
-    _import_backend(manifest, "openvino")
-    lr, msi = synthetic_pair(manifest, LARGE_SIDE)
-    out = np.ones((LARGE_SIDE, LARGE_SIDE, lr.shape[2]), np.float32)
-    small_lr = SMALL_SIDE // manifest.ratio
-    small = (lr[:small_lr, :small_lr], msi[:SMALL_SIDE, :SMALL_SIDE])
-    small_out = out[:SMALL_SIDE, :SMALL_SIDE]
+    _import_backend(manifest, backend or "openvino")
+    pair = synthetic_pair(manifest, side)
+    out = np.ones((side, side, pair[0].shape[2]), np.float32)
     before = resident_bytes()
-    with HSIEngine(bundle) as engine:
-        engine.run(*small, out=small_out)
-        small_s = _timed(lambda: engine.run(*small, out=small_out), repeats)
-        large_s = _timed(lambda: engine.run(lr, msi, out=out), 1)
+    build = backend is not None and is_engine_backend(backend)
+    with HSIEngine(bundle, backend=backend, precision=precision, build=build) as engine:
+        (first_s,) = _timed(lambda: engine.run(*pair, out=out), 1)
+        seconds = _timed(lambda: engine.run(*pair, out=out), repeats)
         report, memory = engine.report, _memory(before)
-        small_s += _timed(lambda: engine.run(*small, out=small_out), repeats)
-    arrays = lr.nbytes + msi.nbytes + out.nbytes
-    facts = {"tile": report.tile, "n_tiles": report.n_tiles, "statistics": report.statistics}
-    precision = {"precision": report.precision, "planned_bytes": report.planned_bytes}
-    return {"small_s": small_s, "large_s": large_s, "array_bytes": arrays, **memory, **facts, **precision}
+    arrays = sum(array.nbytes for array in (*pair, out))
+    ran = {name: getattr(report, name) for name in REPORTED}
+    return {"first_s": first_s, "seconds": seconds, "array_bytes": arrays, **memory, **ran}
 
 
 def synthetic_pair(manifest: Manifest, side: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -187,7 +182,7 @@ JOBS: dict[str, Callable[..., Result]] = {
         run_onnxruntime_cuda,
         compare_with_bare,
         compare_with_bare_engine,
-        run_large,
+        run_frame,
     )
 }
 

@@ -11,6 +11,7 @@ from engines import bench, jobs
 from engines.bench import ENGINE, TORCH, Bench, Row
 from engines.bench_report import bench_markdown, write_bench
 from engines.inferences import Inference, bare_loop, recorded_inferences
+from engines.processes import ROOT, Processes
 from engines.verdicts import Target
 from export.pack import pack_graphless
 from hsi_edge.backends import BACKENDS
@@ -59,7 +60,7 @@ def test_turns_alternate_after_one_run_each_to_warm_up():
 def test_job_answers_in_json_with_its_own_memory(bundle):
     arguments = {"bundle": str(bundle), "side": 64, "backend": "openvino", "precision": "fp32", "repeats": 2}
     command = [sys.executable, "-m", "engines.jobs", "run_engine", json.dumps(arguments)]
-    done = subprocess.run(command, cwd=bench.ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
     assert len(result["seconds"]) == 2
     assert 0 < result["growth_bytes"] < result["peak_bytes"]
@@ -71,7 +72,7 @@ def test_job_that_fails_says_why_in_one_line(tmp_path, capsys):
 
 
 def test_failed_process_becomes_a_note_and_the_others_are_measured(tmp_path):
-    processes = bench._Processes(tmp_path, lambda _line: None)
+    processes = Processes(tmp_path, lambda _line: None)
     failed = Row("failed")
     failed.add(processes.run("failed", ["-c", "import sys; sys.exit('no such device')"]))
     assert (failed.seconds, failed.note) == ([], "no such device")
