@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -59,18 +59,20 @@ class GuideReader:
         """A region and some pixels around it; beyond the frame, the outermost are repeated."""
         r = self.ratio
         rows, cols = (length * r for length in self.lr_shape)
-        above, beside = (-(-margin // r) * r for margin in margins)
-        wide = Region(
-            max(0, region.top - above),
-            min(rows, region.bottom + above),
-            max(0, region.left - beside),
-            min(cols, region.right + beside),
+        wanted = Region(
+            region.top - margins[0], region.bottom + margins[0], region.left - margins[1], region.right + margins[1]
         )
-        image, valid = self._read(wide)
-        rows_at = np.arange(region.top - margins[0], region.bottom + margins[0]).clip(0, rows - 1) - wide.top
-        cols_at = np.arange(region.left - margins[1], region.right + margins[1]).clip(0, cols - 1) - wide.left
-        image = image[:, rows_at][:, :, cols_at]
-        return image, None if valid is None else valid[rows_at][:, cols_at]
+        inside = Region(max(0, wanted.top), wanted.bottom, max(0, wanted.left), wanted.right).clipped((rows, cols))
+        # Invalid pixels are filled from their whole LR pixels.
+        whole = Region(inside.top // r * r, -(-inside.bottom // r) * r, inside.left // r * r, -(-inside.right // r) * r)
+        image, valid = self._read(whole)
+        in_rows, in_cols = inside.within(whole).slices
+        beyond = (
+            (inside.top - wanted.top, wanted.bottom - inside.bottom),
+            (inside.left - wanted.left, wanted.right - inside.right),
+        )
+        image = _repeated(image[:, in_rows, in_cols], beyond)
+        return image, None if valid is None else _repeated(valid[in_rows, in_cols], beyond)
 
     def _read(self, region: Region) -> tuple[Float, NDArray[np.bool_] | None]:
         # A copy always: the caller's array may already lie in this order, and is never changed.
@@ -105,35 +107,38 @@ class GuideReader:
         return np.where(valid, image, means.repeat(r, axis=1).repeat(r, axis=2)).astype(np.float32)
 
 
-def degraded_guide(guide: GuideReader, blurs: tuple[Blur, Blur]) -> tuple[Float, NDArray[np.bool_]]:
-    """The whole MSI blurred and decimated, `(msi_bands, h, w)`, by strips; and where no invalid pixel lies below.
-
-    Args:
-        guide: The MSI.
-        blurs: Along rows and along columns.
-    """
+def degraded_guide(guide: GuideReader, blur: Blur) -> tuple[Float, NDArray[np.bool_]]:
+    """The whole MSI blurred and decimated, `(msi_bands, h, w)`, by strips; and where no invalid pixel lies below."""
     lr_rows, lr_cols = guide.lr_shape
     result = np.empty((guide.source.shape[2], lr_rows, lr_cols), np.float32)
     valid = np.ones((lr_rows, lr_cols), np.bool_)
     for first, last in strips(lr_rows, 4 * guide.ratio**2 * lr_cols * guide.source.shape[2]):
-        result[:, first:last], strip_valid = degraded_window(guide, Region(first, last, 0, lr_cols), blurs)
+        (strip,), strip_valid = degraded_window(guide, Region(first, last, 0, lr_cols), [(blur, blur)])
+        result[:, first:last] = strip
         if strip_valid is not None:
             valid[first:last] = strip_valid
     return result, valid
 
 
 def degraded_window(
-    guide: GuideReader, lr_region: Region, blurs: tuple[Blur, Blur]
-) -> tuple[Float, NDArray[np.bool_] | None]:
-    """The same for a part of the frame; None where all pixels are valid."""
+    guide: GuideReader, lr_region: Region, blurs: Sequence[tuple[Blur, Blur]]
+) -> tuple[list[Float], NDArray[np.bool_] | None]:
+    """The same for a part of the frame, which is read once, by several blurs; None where all pixels are valid.
+
+    Args:
+        guide: The MSI.
+        lr_region: Of the LR grid.
+        blurs: Along rows and along columns; what is the same along rows for several is done once.
+    """
     ratio, (lr_rows, lr_cols) = guide.ratio, guide.lr_shape
-    margins = [-(min(0, blur.offset) // ratio) for blur in blurs]
+    margins = [max(-(min(0, blur.offset) // ratio) for blur in along) for along in zip(*blurs, strict=True)]
     top, bottom = max(0, lr_region.top - margins[0]), min(lr_rows, lr_region.bottom + margins[0])
     left, right = max(0, lr_region.left - margins[1]), min(lr_cols, lr_region.right + margins[1])
     image, image_valid = guide.window(Region(top, bottom, left, right).scaled(ratio))
     inner = lr_region.within(Region(top, bottom, left, right))
-    rows = decimate_rows(image, ratio, blurs[0], inner.rows, (top == 0, bottom == lr_rows))
-    degraded = decimate_cols(rows, ratio, blurs[1], inner.cols, (left == 0, right == lr_cols))
+    at_rows, at_cols = (top == 0, bottom == lr_rows), (left == 0, right == lr_cols)
+    narrow = {blur: decimate_rows(image, ratio, blur, inner.rows, at_rows) for blur, _ in dict.fromkeys(blurs)}
+    degraded = [decimate_cols(narrow[rows], ratio, cols, inner.cols, at_cols) for rows, cols in blurs]
     if image_valid is None:
         return degraded, None
     blocks = image_valid.reshape(bottom - top, ratio, right - left, ratio)
@@ -143,10 +148,15 @@ def degraded_window(
 def cut_out(image: NDArray[Pixel], region: Region) -> NDArray[Pixel]:
     """A region of `(..., rows, cols)`; beyond the last row and column, these are repeated."""
     part = image[(slice(None),) * (image.ndim - 2) + region.slices]
-    missing = [wanted - got for wanted, got in zip(region.shape, part.shape[-2:], strict=True)]
-    if not any(missing):
-        return part
-    return np.pad(part, [(0, 0)] * (image.ndim - 2) + [(0, count) for count in missing], mode="edge")
+    beyond = [(0, wanted - got) for wanted, got in zip(region.shape, part.shape[-2:], strict=True)]
+    return _repeated(part, beyond)
+
+
+def _repeated(image: NDArray[Pixel], beyond: Sequence[tuple[int, int]]) -> NDArray[Pixel]:
+    """`(..., rows, cols)` with its outermost pixels repeated before and after, along rows and columns."""
+    if not any(map(any, beyond)):
+        return image
+    return np.pad(image, [(0, 0)] * (image.ndim - 2) + list(beyond), mode="edge")
 
 
 def strips(lr_rows: int, bytes_per_row: int) -> Iterator[tuple[int, int]]:

@@ -62,7 +62,7 @@ def _prepare_guide(manifest: Manifest, given: FrameInput) -> tuple[GuideReader, 
         given.hr_msi, given.msi_valid, manifest.ratio, given.msi_divisor, np.zeros(given.hr_msi.shape[2], np.float32)
     )
     blur = Blur.gaussian(manifest.psf_fwhm_px, manifest.ratio)
-    lr_msi, valid = degraded_guide(raw, (blur, blur))
+    lr_msi, valid = degraded_guide(raw, blur)
     if not valid.any():
         raise InputError("hr_msi has no LR pixel's worth of valid pixels; check the camera, or its mask")
     peak = frame_peak(lr_msi[:, valid]) if manifest.input.msi_scaling == "frame_peak" else 1.0

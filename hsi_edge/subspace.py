@@ -191,6 +191,7 @@ def _box_mean(image: Float) -> Float:
     for axis in (1, 2):
         pad = [(0, 0)] * 3
         pad[axis] = (reach, reach)
-        padded, length = np.pad(image, pad, mode="edge"), image.shape[axis]
-        image = sum(np.take(padded, range(k, k + length), axis=axis) for k in range(WINDOW)) / np.float32(WINDOW)
+        padded, length = np.moveaxis(np.pad(image, pad, mode="edge"), axis, 0), image.shape[axis]
+        mean = sum(padded[k : k + length] for k in range(WINDOW)) / np.float32(WINDOW)
+        image = np.moveaxis(mean, 0, axis)
     return image

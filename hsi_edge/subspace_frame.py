@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,7 +125,7 @@ def subspace_frame(frame: Frame, fit: NDArray[np.bool_], psf_fwhm_px: float) -> 
     translation = _translation(frame.guide, spectra.components, windows, fit, psf_fwhm_px)
     guide = replace(frame.guide, translation=translation)
     blur = Blur.gaussian(psf_fwhm_px, frame.ratio)
-    lr_msi, _ = degraded_guide(guide, (blur, blur))
+    lr_msi, _ = degraded_guide(guide, blur)
     subspace = _with_all_bands(find_subspace(spectra, lr_msi, noise, None if fit.all() else fit), live)
     around = ((0, 0), (MARGIN_LR, MARGIN_LR), (MARGIN_LR, MARGIN_LR))
     fields = {name: getattr(frame, name) for name in frame.__dataclass_fields__} | {"guide": guide}
@@ -159,9 +160,10 @@ def _translation(
         # A displaced image lacks what lies beyond the frame, and its outermost LR pixels show that.
         fit = np.pad(fit[1:-1, 1:-1], 1)
 
-    def degraded(rows: Blur, cols: Blur) -> Float:
-        parts = [degraded_window(guide, region, (rows, cols))[0][:, fit[region.slices]] for region in windows]
-        return np.concatenate(parts, axis=1)
+    def degraded(blurs: Sequence[tuple[Blur, Blur]]) -> list[Float]:
+        parts = [degraded_window(guide, region, blurs)[0] for region in windows]
+        kept = [[image[:, fit[region.slices]] for image in part] for part, region in zip(parts, windows, strict=True)]
+        return [np.concatenate(images, axis=1) for images in zip(*kept, strict=True)]
 
     seen = np.concatenate([_part(maps, region)[:, fit[region.slices]] for region in windows], axis=1)
     return estimate_translation(seen, degraded, guide.ratio, psf_fwhm_px)

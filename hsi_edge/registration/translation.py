@@ -9,7 +9,7 @@ solves for it with the regression inside, by Gauss-Newton steps.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from hsi_edge.principal_axes import principal_axes
 from hsi_edge.resampling import Blur, Float
 
 Matrix = NDArray[np.float64]
-Degraded = Callable[[Blur, Blur], Float]
+Degraded = Callable[[Sequence[tuple[Blur, Blur]]], list[Float]]
 
 MOST_STEPS = 6
 """Gauss-Newton steps; from half an LR pixel away, three or four come to rest."""
@@ -70,8 +70,8 @@ def estimate_translation(components: Float, degraded: Degraded, ratio: int, psf_
 
     Args:
         components: `(rank, pixels)`, the LR-HSI in components (`hsi_edge.noise.Spectra`).
-        degraded: Gives the MSI degraded to the same pixels, `(msi_bands, pixels)`, with one blur for rows and one for
-            columns.
+        degraded: Gives the MSI degraded to the same pixels, `(msi_bands, pixels)`, for every pair of a blur for rows
+            and one for columns.
         ratio: HR pixels per LR pixel.
         psf_fwhm_px: FWHM of the degradation in HR pixels.
     """
@@ -82,9 +82,10 @@ def estimate_translation(components: Float, degraded: Degraded, ratio: int, psf_
     wanted = _centred(components)
     shift, step, error = np.zeros(2), np.zeros(2), np.zeros(2)
     for _ in range(MOST_STEPS):
-        blurs = [Blur.gaussian(psf_fwhm_px, ratio, value) for value in shift]
-        slopes = [_slope(degraded, blurs, axis, shift[axis], ratio, psf_fwhm_px) for axis in (0, 1)]
-        step, error = _step(wanted, _centred(degraded(blurs[0], blurs[1])), slopes)
+        rows, cols = (Blur.gaussian(psf_fwhm_px, ratio, at) for at in shift)
+        rows_slope, cols_slope = (_slope(psf_fwhm_px, ratio, at) for at in shift)
+        guide, *slopes = (_centred(one) for one in degraded([(rows, cols), (rows_slope, cols), (rows, cols_slope)]))
+        step, error = _step(wanted, guide, slopes)
         step = np.clip(step, -LARGEST_STEP_LR * ratio, LARGEST_STEP_LR * ratio)
         shift += step
         if np.abs(step).max() < RESTING_LR * ratio or np.abs(shift).max() > MOST_LR * ratio:
@@ -100,12 +101,14 @@ def _judged(shift: Matrix, error: Matrix, *, trusted: bool) -> Translation:
     return Translation(float(rows), float(cols), float(error[0]), float(error[1]))
 
 
-def _slope(degraded: Degraded, blurs: list[Blur], axis: int, at: float, ratio: int, fwhm_px: float) -> Matrix:
-    """The derivative of the degraded MSI with respect to the displacement along an axis."""
-    ahead, behind = list(blurs), list(blurs)
-    ahead[axis] = Blur.gaussian(fwhm_px, ratio, at + DIFFERENCE_PX)
-    behind[axis] = Blur.gaussian(fwhm_px, ratio, at - DIFFERENCE_PX)
-    return _centred(degraded(ahead[0], ahead[1]) - degraded(behind[0], behind[1])) / (2 * DIFFERENCE_PX)
+def _slope(fwhm_px: float, ratio: int, at: float) -> Blur:
+    """The derivative of a blur with respect to the displacement: as it is linear, so is that of what it degrades."""
+    ahead, behind = (Blur.gaussian(fwhm_px, ratio, at + side) for side in (DIFFERENCE_PX, -DIFFERENCE_PX))
+    first = min(ahead.offset, behind.offset)
+    taps = np.zeros(max(blur.offset + len(blur.taps) for blur in (ahead, behind)) - first)
+    for blur, weight in ((ahead, 0.5), (behind, -0.5)):
+        taps[blur.offset - first :][: len(blur.taps)] += weight * np.array(blur.taps) / DIFFERENCE_PX
+    return Blur(tuple(taps.tolist()), first)
 
 
 def _step(wanted: Matrix, guide: Matrix, slopes: list[Matrix]) -> tuple[Matrix, Matrix]:
@@ -118,25 +121,38 @@ def _step(wanted: Matrix, guide: Matrix, slopes: list[Matrix]) -> tuple[Matrix, 
         rest: Matrix = image - (image @ guide.T) @ inverse @ guide
         return rest
 
-    residual = unexplained(wanted)
-    moves = np.stack([unexplained(weights @ slope) for slope in slopes])
-    left, step, error = residual, np.zeros(len(moves)), np.zeros(len(moves))
+    parts = np.stack([unexplained(image) for image in (wanted, *(weights @ slope for slope in slopes))])
+    # (part, part, component, component): all that the reweighting looks at, however many pixels there are.
+    products = parts[:, None] @ parts.swapaxes(1, 2)[None]
+    step, trust = np.zeros(len(slopes)), np.eye(len(wanted))
     for _ in range(REWEIGHTINGS):
-        step, error = _weighted_step(residual, moves, left)
-        left = residual - np.tensordot(step, moves, axes=1)
-    return step, error
-
-
-def _weighted_step(residual: Matrix, moves: Matrix, left: Matrix) -> tuple[Matrix, Matrix]:
-    """Generalised least squares: a component of which little is `left` tells most about where the guide is."""
-    powers, axes = principal_axes(left @ left.T / left.shape[1])
-    whitening = (axes / np.sqrt(powers + RIDGE * powers.sum() + np.finfo(np.float64).tiny)).T
-    residual, moves = whitening @ residual, whitening @ moves
-    inverse_normal: Matrix = np.linalg.pinv(np.einsum("ikp,jkp->ij", moves, moves), hermitian=True)
-    step: Matrix = inverse_normal @ np.einsum("ikp,kp->i", moves, residual)
-    scores = np.einsum("ikp,kp->ip", moves, residual - np.tensordot(step, moves, axes=1))
+        trust = _trust(_left(products, step) / wanted.shape[1])
+        step, inverse_normal = _weighted_step(products, trust)
+    left = parts[0] - np.tensordot(step, parts[1:], axes=1)
+    scores = np.einsum("ikp,kp->ip", parts[1:], trust @ left)
     covariance = inverse_normal @ (scores @ scores.T) @ inverse_normal
     return step, np.sqrt(np.maximum(np.diag(covariance), 0))
+
+
+def _left(products: Matrix, step: Matrix) -> Matrix:
+    """The products of what a step leaves of the residual."""
+    taken = np.concatenate([[1.0], -step])
+    left: Matrix = np.einsum("i,ijkl,j->kl", taken, products, taken)
+    return left
+
+
+def _trust(covariance: Matrix) -> Matrix:
+    """The inverse of what is left: a component of which little is left tells most about where the guide is."""
+    powers, axes = principal_axes(covariance)
+    trust: Matrix = (axes / (powers + RIDGE * powers.sum() + np.finfo(np.float64).tiny)) @ axes.T
+    return trust
+
+
+def _weighted_step(products: Matrix, trust: Matrix) -> tuple[Matrix, Matrix]:
+    """The step by generalised least squares, and the inverse of its normal matrix."""
+    weighted = np.einsum("ijkl,kl->ij", products, trust)
+    inverse_normal: Matrix = np.linalg.pinv(weighted[1:, 1:], hermitian=True)
+    return inverse_normal @ weighted[1:, 0], inverse_normal
 
 
 def _centred(image: Float | Matrix) -> Matrix:
@@ -167,15 +183,19 @@ def resampled(image: Float, shift_px: float, axis: int) -> Float:
         shift_px: In pixels; a fraction.
         axis: Of the image.
     """
-    margin = margin_px(shift_px)
-    whole = int(np.floor(shift_px))
-    first = margin + whole - (TAPS // 2 - 1)
+    margin, whole = margin_px(shift_px), int(np.floor(shift_px))
     length = image.shape[axis] - 2 * margin
-    result: Float | None = None
     index: list[slice] = [slice(None)] * image.ndim
-    for offset, tap in enumerate(sinc_taps(round(shift_px - whole, 4))):
-        index[axis] = slice(first + offset, first + offset + length)
-        part = np.float32(tap) * image[tuple(index)]
-        result = part if result is None else np.add(result, part, out=result)
-    assert result is not None
+
+    def further(pixels: int) -> Float:
+        index[axis] = slice(margin + pixels, margin + pixels + length)
+        part: Float = image[tuple(index)]
+        return part
+
+    fraction = round(shift_px - whole, 4)
+    if fraction == 0:
+        return further(whole)
+    result = np.zeros_like(further(0))
+    for offset, tap in enumerate(sinc_taps(fraction), whole - (TAPS // 2 - 1)):
+        result += np.float32(tap) * further(offset)
     return result

@@ -141,7 +141,7 @@ def test_degrading_in_strips_equals_degrading_the_whole(rng, monkeypatch, ratio,
     source = rng.random((11 * ratio, 5 * ratio, 3), np.float32)
     blur = Blur.gaussian(1.7 * ratio, ratio)
     guide = GuideReader(source, None, ratio, 1.0, np.zeros(3, np.float32))
-    degraded, valid = degraded_guide(guide, (blur, blur))
+    degraded, valid = degraded_guide(guide, blur)
     np.testing.assert_array_equal(degraded, degrade(np.moveaxis(source, 2, 0).copy(), ratio, blur))
     assert valid.all()
 
@@ -151,7 +151,7 @@ def test_an_lr_pixel_above_an_invalid_msi_pixel_takes_no_part_in_the_fit(rng, mo
     monkeypatch.setattr(hsi_edge.guide, "STRIP_BYTES", strip_bytes)
     source = rng.random((10, 8, 3), np.float32)
     source[5, 7, 2] = np.nan
-    degraded, valid = degraded_guide(reader(source), (Blur.gaussian(2, 2),) * 2)
+    degraded, valid = degraded_guide(reader(source), Blur.gaussian(2, 2))
     assert np.argwhere(~valid).tolist() == [[2, 3]]
     assert np.isfinite(degraded).all()
 

@@ -30,13 +30,13 @@ def degraded_with(image):
         narrow = decimate_rows(image.astype(np.float32), RATIO, rows, (2, lr - 2), (True, True))
         return decimate_cols(narrow, RATIO, cols, (2, lr - 2), (True, True)).reshape(3, -1)
 
-    return degraded
+    return lambda blurs: [degraded(rows, cols) for rows, cols in blurs]
 
 
 def estimate(rng, rows, cols, noise=0.0):
     scene = guide(rng)
     blur = Blur.gaussian(RATIO, RATIO)
-    components = rng.normal(size=(4, 3)) @ degraded_with(scene)(blur, blur)
+    components = rng.normal(size=(4, 3)) @ degraded_with(scene)([(blur, blur)])[0]
     components += noise * rng.standard_normal(components.shape)
     moved = displaced(scene, rows, cols)
     return estimate_translation(components.astype(np.float32), degraded_with(moved), RATIO, RATIO)
