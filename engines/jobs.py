@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.bare_engine import bare_engine
 from engines.inferences import Inference, bare_loop, recorded_inferences
+from engines.synthetic_pair import synthetic_pair
 from hsi_edge import HSIEngine
 from hsi_edge.backends import BACKENDS, is_engine_backend
 from hsi_edge.bundle import Bundle
 from hsi_edge.errors import HSIEdgeError, InputError, require
 from hsi_edge.inputs import check_inputs
-from hsi_edge.machine import peak_resident_bytes, resident_bytes
+from hsi_edge.machine import forget_peak, peak_resident_bytes, resident_bytes
 from hsi_edge.manifest import Manifest
 from hsi_edge.opening import open_network
 from hsi_edge.preparation import prepare_frame
@@ -43,7 +43,7 @@ def run_engine(bundle: str, side: int, backend: str, precision: str, repeats: in
     manifest = Bundle.open(bundle).manifest
     _import_backend(manifest, backend)
     pair = synthetic_pair(manifest, side)
-    before = resident_bytes()
+    before = _held()
     with HSIEngine(bundle, backend=backend, precision=precision, build=is_engine_backend(backend)) as engine:
         engine.run(*pair)
         seconds = _timed(lambda: engine.run(*pair), repeats)
@@ -55,7 +55,7 @@ def run_engine(bundle: str, side: int, backend: str, precision: str, repeats: in
 def run_bare(bundle: str, inferences: list[Any], precision: str, repeats: int) -> Result:
     """Time bare OpenVINO on the inferences that an engine makes for a frame."""
     require("openvino", feature="the benchmark", extra="all")
-    before = resident_bytes()
+    before = _held()
     loop = bare_loop(Bundle.open(bundle), [Inference.from_plain(plain) for plain in inferences], precision)
     loop()
     return {"seconds": _timed(loop, repeats), **_memory(before)}
@@ -71,7 +71,7 @@ def run_onnxruntime_cuda(bundle: str, side: int, repeats: int) -> Result:
     frame = prepare_frame(manifest, check_inputs(manifest, *synthetic_pair(manifest, side), resample=False))
     inputs = {name: image[None] for name, image in frame.window(frame.grid).images.items()}
     graph = opened.read_bytes(manifest.graphs["fp32"].whole)
-    before = resident_bytes()
+    before = _held()
     session = runtime.InferenceSession(graph, providers=["CUDAExecutionProvider"])
     session.run(None, inputs)
     return {"seconds": _timed(lambda: session.run(None, inputs), repeats), **_memory(before)}
@@ -122,7 +122,7 @@ def run_frame(bundle: str, side: int, repeats: int, backend: str | None = None, 
     _import_backend(manifest, backend or "openvino")
     pair = synthetic_pair(manifest, side)
     out = np.ones((side, side, pair[0].shape[2]), np.float32)
-    before = resident_bytes()
+    before = _held()
     build = backend is not None and is_engine_backend(backend)
     with HSIEngine(bundle, backend=backend, precision=precision, build=build) as engine:
         (first_s,) = _timed(lambda: engine.run(*pair, out=out), 1)
@@ -131,14 +131,6 @@ def run_frame(bundle: str, side: int, repeats: int, backend: str | None = None, 
     arrays = sum(array.nbytes for array in (*pair, out))
     ran = {name: getattr(report, name) for name in REPORTED}
     return {"first_s": first_s, "seconds": seconds, "array_bytes": arrays, **memory, **ran}
-
-
-def synthetic_pair(manifest: Manifest, side: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """A frame pair of random reflectance and an 8-bit MSI of `side` x `side` pixels; a network's time is the same."""
-    rng = np.random.default_rng(0)
-    lr_side = side // manifest.ratio
-    lr_hsi = rng.random((lr_side, lr_side, manifest.n_bands or 31), np.float32)
-    return lr_hsi, rng.integers(0, 256, (side, side, manifest.msi.bands or 3), np.uint8)
 
 
 def _import_backend(manifest: Manifest, backend: str) -> None:
@@ -166,6 +158,12 @@ def _interleaved(runs: dict[str, Callable[[], object]], repeats: int, *, warm: b
 
 def _seconds_since(start_ns: int) -> float:
     return (time.perf_counter_ns() - start_ns) / 1e9
+
+
+def _held() -> int:
+    """What this process holds; what it held while its inputs were made is forgotten."""
+    forget_peak()
+    return resident_bytes()
 
 
 def _memory(before: int) -> Result:

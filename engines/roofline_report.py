@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engines.jobs import synthetic_pair
 from engines.peaks import measure_peaks
 from engines.roofline import EFFICIENCY, MEMORY_SHARE, ROOFLINE, Speeds, Work, plan_work
+from engines.synthetic_pair import synthetic_pair
 from engines.targets import Arithmetic, Figure, Target
 from hsi_edge import HSIEngine
 from hsi_edge.bundle import Bundle

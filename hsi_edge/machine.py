@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ FEATURES = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_in
 """The CPU's abilities that decide how fast a network runs, as the kernel calls them."""
 
 _STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
 _CPU = Path("/proc/cpuinfo")
 _MEMORY = Path("/proc/meminfo")
 
@@ -31,6 +33,12 @@ def peak_resident_bytes() -> int:
     starts looks large.
     """
     return _kilobytes(_STATUS, "VmHWM") * 1024 if _STATUS.exists() else 0
+
+
+def forget_peak() -> None:
+    """Count `peak_resident_bytes` from now on, where the kernel can (`/proc/self/clear_refs`, see proc(5))."""
+    with suppress(OSError):
+        _CLEAR.write_text("5")
 
 
 def machine_facts(packages: Sequence[str]) -> dict[str, str]:

@@ -13,11 +13,13 @@ from hsi_edge.machine import cpu_features, machine_facts, resident_bytes
 MIB = 2**20
 PROGRAM = """
 import json, numpy as np
-from hsi_edge.machine import peak_resident_bytes, resident_bytes
+from hsi_edge.machine import forget_peak, peak_resident_bytes, resident_bytes
 before = resident_bytes()
 block = np.ones({mib} << 20, np.uint8)
 del block
-print(json.dumps([before, peak_resident_bytes()]))
+peak = peak_resident_bytes()
+forget_peak()
+print(json.dumps([before, peak, peak_resident_bytes()]))
 """
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's memory this way")
@@ -29,13 +31,18 @@ def measured(mib):
 
 
 def test_peak_holds_an_array_that_is_gone():
-    before, peak = measured(200)
+    before, peak, _ = measured(200)
     assert 199 * MIB < peak - before < 220 * MIB
+
+
+def test_a_peak_that_was_forgotten_is_not_told_again():
+    before, peak, afterwards = measured(200)
+    assert afterwards < before + 20 * MIB < peak
 
 
 def test_peak_of_a_process_is_not_that_of_the_one_that_started_it():
     held = np.ones(500 * MIB, np.uint8)
-    _, peak = measured(1)
+    _, peak, _ = measured(1)
     assert peak < resident_bytes() - held.nbytes // 2
 
 
