@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from hsi_edge.backends import BACKENDS
-from hsi_edge.bundle import write_bundle
+from hsi_edge.bundle import Bundle, write_bundle
 from hsi_edge.device_facts import facts_file
 from hsi_edge.engine import HSIEngine
 from hsi_edge.errors import EngineLoadError, TilingError
@@ -132,9 +132,23 @@ def test_a_budget_without_room_for_a_tile_is_refused_with_what_it_needs(tmp_path
 SHIPPED = Path(__file__).parents[2] / "engines" / "bundles"
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SHIPPED.iterdir() if (path / "golden.npz").is_file()))
-def test_every_shipped_bundle_opens_on_a_device_that_never_saw_it(name, monkeypatch):
+@pytest.fixture(params=sorted(path.name for path in SHIPPED.iterdir() if (path / "golden.npz").is_file()))
+def shipped(request, monkeypatch) -> Path:
     # Which tile is fastest takes longer to find out, and is not the matter here.
     monkeypatch.setattr("hsi_edge.network.Network.fastest_sides", lambda self, _: {8: 1.0})
-    with HSIEngine(SHIPPED / name, precision="fp32") as engine:
+    return SHIPPED / request.param
+
+
+def test_every_shipped_bundle_opens_on_a_device_that_never_saw_it(shipped):
+    with HSIEngine(shipped, precision="fp32") as engine:
         assert engine.runs_on[1] == "fp32"
+
+
+def test_the_rounding_of_another_device_leaves_a_shipped_golden_output_as_it_is(shipped, rng):
+    golden = Bundle.open(shipped).golden()
+    lr_hsi, hr_msi = golden["lr_hsi"].astype(np.float32), golden.get("hr_msi")
+    with HSIEngine(shipped, precision="fp32", statistics="whole") as engine:
+        wanted = engine.run(lr_hsi, hr_msi)
+        for _ in range(3):
+            errors = 1 + 1e-7 * rng.standard_normal(lr_hsi.shape, np.float32)
+            assert np.abs(engine.run(lr_hsi * errors, hr_msi) - wanted).max() < 2e-5 * np.abs(wanted).max()
