@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hsi_edge.cuda.driver import Cuda
+from hsi_edge.cuda.driver import CaptureRefusedError, Cuda
 from hsi_edge.cuda.engine import DeviceEngine
 from hsi_edge.cuda.plan import Layout
 
@@ -16,13 +16,15 @@ class BareEngine:
 
     Attributes:
         run: Every tile's run, one after the other.
-        run_captured: The same as one CUDA graph.
+        run_captured: The same as one CUDA graph; None where the engine cannot be captured.
+        refused: Why it cannot.
 
     Both return when the last run is done.
     """
 
     run: Callable[[], None]
-    run_captured: Callable[[], None]
+    run_captured: Callable[[], None] | None
+    refused: str = ""
 
 
 def bare_engine(engine: DeviceEngine, cuda: Cuda, n_tiles: int) -> BareEngine:
@@ -43,8 +45,13 @@ def bare_engine(engine: DeviceEngine, cuda: Cuda, n_tiles: int) -> BareEngine:
 
     # The first run lets the engine settle, which cannot be captured.
     until_done(enqueue)
+
+    def run() -> None:
+        until_done(enqueue)
+
     with cuda.active():
-        graph = cuda.capture(cuda.stream, enqueue)
-    return BareEngine(
-        run=lambda: until_done(enqueue), run_captured=lambda: until_done(lambda: cuda.launch_graph(graph, cuda.stream))
-    )
+        try:
+            graph = cuda.capture(cuda.stream, enqueue)
+        except CaptureRefusedError as err:
+            return BareEngine(run, None, str(err))
+    return BareEngine(run, lambda: until_done(lambda: cuda.launch_graph(graph, cuda.stream)))

@@ -229,7 +229,7 @@ def _on_gpu(processes: Processes, path: str) -> Iterator[Target]:
         percent = None if slower is None else 100 * (slower - 1)
         yield Target(f"{name}: slower than its bare engine", percent, "%", at_most=5.0, note=note)
         gain = _ratio(seconds.get("bare", []), seconds.get("captured", []))
-        yield Target(f"{name}: gain of a CUDA graph", gain, "x", note=note)
+        yield Target(f"{name}: gain of a CUDA graph", gain, "x", note=note or result["refused"])
 
 
 def _large(processes: Processes, path: str) -> Iterator[Target]:

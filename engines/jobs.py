@@ -102,15 +102,13 @@ def compare_with_bare_engine(bundle: str, side: int, backend: str, precision: st
     with HSIEngine(bundle, backend=backend, precision=precision) as engine:
         engine.run(*pair)
         bare = bare_engine(opened.pipeline.engine, opened.cuda, engine.report.n_tiles)
-        runs: dict[str, Callable[[], object]] = {
-            "engine": lambda: engine.run(*pair),
-            "bare": bare.run,
-            "captured": bare.run_captured,
-        }
+        runs: dict[str, Callable[[], object]] = {"engine": lambda: engine.run(*pair), "bare": bare.run}
+        if bare.run_captured is not None:
+            runs["captured"] = bare.run_captured
         seconds = _interleaved(runs, repeats)
         n_tiles = engine.report.n_tiles
     opened.close()
-    return {"seconds": seconds, "n_tiles": n_tiles}
+    return {"seconds": seconds, "n_tiles": n_tiles, "refused": bare.refused}
 
 
 def run_frame(bundle: str, side: int, repeats: int, backend: str | None = None, precision: str | None = None) -> Result:

@@ -35,6 +35,11 @@ def peak_resident_bytes() -> int:
     return _kilobytes(_STATUS, "VmHWM") * 1024 if _STATUS.exists() else 0
 
 
+def available_bytes() -> int:
+    """Memory that the system could give without swapping; 0 where it is not Linux."""
+    return _kilobytes(_MEMORY, "MemAvailable") * 1024 if _MEMORY.exists() else 0
+
+
 def forget_peak() -> None:
     """Count `peak_resident_bytes` from now on, where the kernel can (`/proc/self/clear_refs`, see proc(5))."""
     with suppress(OSError):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_edge.cuda.driver import Cuda
+from hsi_edge.cuda.driver import DEFAULT_STREAM, Cuda
 from hsi_edge.errors import InputError
 
 KINDS = {"uint8": 0, "uint16": 1, "int16": 2, "float32": 3}
@@ -24,7 +24,7 @@ class DeviceArray:
         shape: `(rows, cols, bands)`.
         strides: In bytes.
         dtype: NumPy's name of its type.
-        stream: The stream in which it is made; None where it is there already.
+        stream: The stream in which it is made: the default one where none is told.
         owner: Keeps it alive.
     """
 
@@ -32,7 +32,7 @@ class DeviceArray:
     shape: tuple[int, int, int]
     strides: tuple[int, int, int]
     dtype: str
-    stream: int | None
+    stream: int
     owner: object
 
 
@@ -84,11 +84,14 @@ def _strides(shape: tuple[int, ...], itemsize: int, given: Any) -> tuple[int, in
     return int(row), int(col), int(band)
 
 
-def _stream(name: str, stream: Any) -> int | None:
+def _stream(name: str, stream: Any) -> int:
+    # PyCUDA and torch tell none, and Numba none for the default stream, whatever is still to be done there.
+    if stream is None:
+        return DEFAULT_STREAM
     if stream == 0:
         raise InputError(f"{name} names stream 0, which the protocol of __cuda_array_interface__ forbids")
     # Its 1 and 2 for the two default streams are the driver's own handles of them.
-    return None if stream is None else int(stream)
+    return int(stream)
 
 
 def taken_to_host(name: str, image: Any, cuda: Cuda | None) -> tuple[Any, DeviceArray | None]:
@@ -156,6 +159,5 @@ def _copied(cuda: Cuda, array: DeviceArray) -> NDArray[Any]:
 
 def wait_for(cuda: Cuda, stream: int, array: DeviceArray, event: int) -> None:
     """Let a stream wait until an array is made."""
-    if array.stream is not None:
-        cuda.record(event, array.stream)
-        cuda.wait(stream, event)
+    cuda.record(event, array.stream)
+    cuda.wait(stream, event)

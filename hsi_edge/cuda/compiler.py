@@ -29,8 +29,8 @@ def compiled_kernels(source: str, capability: tuple[int, int]) -> bytes:
     # What cuda-bindings raises where the library is not there has no public class.
     except RuntimeError as err:
         raise EngineLoadError(
-            f"NVRTC, which compiles the CUDA kernels, is not here ({err}); install nvidia-cuda-nvrtc, or on a Jetson "
-            "the system's CUDA"
+            f"NVRTC, which compiles the CUDA kernels, is not here ({err}); install nvidia-cuda-nvrtc (beside "
+            "cuda-bindings 12: nvidia-cuda-nvrtc-cu12), or on a Jetson the system's CUDA"
         ) from err
     target = _target(capability, known)
     key = hashlib.sha256(f"{version} {target}\n{source}".encode()).hexdigest()

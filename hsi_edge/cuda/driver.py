@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hsi_edge.cuda.compiler import compiled_kernels
 from hsi_edge.errors import DeviceLostError, EngineLoadError, require
+from hsi_edge.machine import available_bytes
 
 BLOCK = 128
 """Threads per block, all along x."""
@@ -22,6 +23,8 @@ GONE = (
     *("CONTEXT_IS_DESTROYED", "DEVICE_UNAVAILABLE", "DEINITIALIZED", "CONTAINED", "UNKNOWN"),
 )
 """Errors after which nothing works any more in this context."""
+DEFAULT_STREAM = 1
+"""The driver's own handle of the stream that work goes to where none is named."""
 
 
 class CaptureRefusedError(EngineLoadError):
@@ -213,11 +216,16 @@ class Cuda:
         try:
             try:
                 work()
+            except BaseException:
+                # Always ended, or the stream would stay unusable; that this fails too says less than what failed first.
+                with suppress(EngineLoadError):
+                    self._call("cuGraphDestroy", self._call("cuStreamEndCapture", stream))
+                raise
+            graph = self._call("cuStreamEndCapture", stream)
+            try:
+                handle = self._call("cuGraphInstantiate", graph, 0)
             finally:
-                # Always ended, or the stream would stay unusable.
-                graph = self._call("cuStreamEndCapture", stream)
-            handle = self._call("cuGraphInstantiate", graph, 0)
-            self._call("cuGraphDestroy", graph)
+                self._call("cuGraphDestroy", graph)
         except DeviceLostError:
             raise
         except EngineLoadError as err:
@@ -229,11 +237,12 @@ class Cuda:
         self._call("cuGraphLaunch", graph, stream)
 
     def free_bytes(self) -> int:
-        """Memory that is free on the GPU."""
+        """Memory that is free on the GPU; on an integrated one, what Linux could give of the memory that they share."""
         status, free, _ = self._api.cuMemGetInfo()
         if status != self._api.CUresult.CUDA_SUCCESS:
             raise self._error("cuMemGetInfo", status)
-        return int(free)
+        # There, the driver tells what lies idle, and takes the files that Linux keeps in memory for used.
+        return max(int(free), available_bytes()) if self.integrated else int(free)
 
     def close(self) -> None:
         """Give back everything; what a lost device still holds is the driver's."""
@@ -241,8 +250,10 @@ class Cuda:
             self.release(*self._held)
         if self._own_device is not None:
             # A primary context with an error in it stays so until it is reset, for whoever opens it next.
-            end = self._api.cuDevicePrimaryCtxRelease if self._lost is None else self._api.cuDevicePrimaryCtxReset
-            end(self._own_device)
+            if self._lost is not None:
+                self._api.cuDevicePrimaryCtxReset(self._own_device)
+            # A reset does not release it.
+            self._api.cuDevicePrimaryCtxRelease(self._own_device)
             self._own_device = None
 
     def _hold(self, key: int, destroy: str, handle: Any) -> int:

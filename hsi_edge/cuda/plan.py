@@ -20,6 +20,8 @@ from hsi_edge.tiling.geometry import plan_tiles
 
 STRIP_SIZES = (8 << 20, 1 << 20)
 """Bytes of the result that are on their way to the host at a time, twice; the second where memory is short."""
+MOST_ROWS = 65535
+"""Of a frame, in HR pixels: a launch has one block for each, and CUDA takes no more along that axis."""
 ALIGNMENT_BYTES = 256
 """Of every array, as TensorRT wants of its tensors."""
 WHOLE_FRAME = ("condition", "statistics", "measured_statistics")
@@ -128,8 +130,17 @@ def plan_memory(
         engine_bytes: What the engine holds for itself.
         integrated: Whether the GPU works in the host's memory.
         strip_bytes: Of a strip of the result, at least one row.
+
+    Raises:
+        TilingError: The frame has more rows than a kernel can be launched for.
     """
     rows, cols = (length * manifest.ratio for length in frame.lr)
+    unit = manifest.tiling.alignment_lr
+    if -(-frame.lr[0] // unit) * unit * manifest.ratio > MOST_ROWS:
+        raise TilingError(
+            f"the frame has {rows} HR rows, and a GPU runs at most {MOST_ROWS} at once; cut it into shorter frames, or "
+            "open the model with backend='openvino'"
+        )
     strip_rows = min(rows, max(1, strip_bytes // (4 * cols * frame.bands)))
     strip = ((strip_rows, cols, frame.bands), "f4")
     tile_sets = min(2, frame.tiles)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engines.bare_engine import bare_engine
+from hsi_edge.cuda.driver import CaptureRefusedError
 from tests.hsi_edge.cuda.host_cuda import HostCuda
 
 
@@ -38,3 +39,17 @@ def test_every_tile_has_run_when_the_bare_loop_returns(cuda):
     bare.run_captured()
     assert engine.runs == before + 10
     assert cuda.graph_launches == 1
+
+
+def test_an_engine_that_cannot_be_captured_is_run_plainly_and_says_why(cuda, monkeypatch):
+    def refuse(stream, work):
+        raise CaptureRefusedError("this engine allocates memory as it runs")
+
+    monkeypatch.setattr(cuda, "capture", refuse)
+    engine = CountingEngine(cuda)
+    bare = bare_engine(engine, cuda, 5)
+    before = engine.runs
+    bare.run()
+    assert engine.runs == before + 5
+    assert bare.run_captured is None
+    assert bare.refused == "this engine allocates memory as it runs"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 
 from hsi_edge.backends import open_backend
 from hsi_edge.backends.tensorrt import TensorRTBackend
-from hsi_edge.backends.tensorrt_build import buildable_capabilities
 from hsi_edge.backends.tensorrt_library import MODULES
 from hsi_edge.engine_build import BuildOrder, build_engine
 from hsi_edge.engine_choice import choose_engine
 from hsi_edge.errors import EngineLoadError
 from hsi_edge.gpu import find_device
+from tests.hsi_edge.backends.gpu_libraries import why_not
 from tests.tiny_bundles import fusion_manifest, write_tiny_bundle
 
 pytestmark = pytest.mark.gpu
@@ -25,8 +23,8 @@ FORMS = {"whole": "fp32.onnx", "given": "fp32-given.onnx"}
 
 @pytest.fixture(params=list(MODULES))
 def kind(request):
-    if find_spec(MODULES[request.param]) is None:
-        pytest.skip(f"{request.param} is not installed (module {MODULES[request.param]})")
+    if reason := why_not(request.param):
+        pytest.skip(reason)
     return request.param
 
 
@@ -69,12 +67,11 @@ def test_an_engine_computes_what_openvino_does(bundle, engine, rng, form):
 
 
 def test_an_engine_that_was_built_ahead_of_time_for_this_gpu_runs_here(bundle, device, rng, tmp_path):
-    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
-    capability = device.compute_capability
-    if capability not in buildable_capabilities():
-        pytest.skip(f"TensorRT-RTX does not build for this GPU's compute capability, {capability}")
+    if reason := why_not("tensorrt-rtx"):
+        pytest.skip(reason)
+    capabilities = (device.compute_capability,)
     order = BuildOrder(
-        kind="tensorrt-rtx", device=None, capabilities=(capability,), precision="fp32", tile_lr=TILE, frame_lr=TILE
+        kind="tensorrt-rtx", device=None, capabilities=capabilities, precision="fp32", tile_lr=TILE, frame_lr=TILE
     )
     engine = build_engine(bundle, order, tmp_path / "engines")
     shapes = engine.facts.plans["whole"].shapes

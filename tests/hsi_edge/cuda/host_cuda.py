@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hsi_edge.cuda.driver import BLOCK, CaptureRefusedError, Pinned, packed
+from hsi_edge.cuda.driver import BLOCK, DEFAULT_STREAM, CaptureRefusedError, Pinned, packed
 from hsi_edge.errors import DeviceLostError, EngineLoadError
 
 SHIM = Path(__file__).with_name("host_cuda.h")
@@ -78,9 +78,9 @@ class HostCuda:
         self._random = random.Random(seed)
         self._blocks: dict[int, np.ndarray] = {}
         self._pinned: dict[int, np.ndarray] = {}
-        self._handles = iter(range(1, 1 << 30))
+        self._handles = iter(range(DEFAULT_STREAM + 1, 1 << 30))
         self._held: set[int] = set()
-        self._last: dict[int, Work | None] = {}
+        self._last: dict[int, Work | None] = {DEFAULT_STREAM: None}
         self._events: dict[int, Work | None] = {}
         self._timed: set[int] = set()
         self._pending: list[Work] = []

@@ -28,6 +28,7 @@ struct Kernel {
 };
 
 std::set<Handle> contexts, streams, events;
+const std::set<Handle> default_streams = {1, 2};
 std::vector<Handle> current;
 std::map<Handle, std::uint64_t> device_memory, pinned_memory;
 std::map<Handle, std::vector<Task>> graphs;
@@ -99,7 +100,10 @@ API cuStreamCreate(Handle* stream, unsigned) { IN_CONTEXT streams.insert(*stream
 API cuStreamDestroy_v2(Handle stream) { IN_CONTEXT return streams.erase(stream) ? SUCCESS : INVALID_HANDLE; }
 API cuEventCreate(Handle* event, unsigned) { IN_CONTEXT events.insert(*event = ++next_handle); return SUCCESS; }
 API cuEventDestroy_v2(Handle event) { IN_CONTEXT return events.erase(event) ? SUCCESS : INVALID_HANDLE; }
-API cuEventRecord(Handle event, Handle stream) { IN_CONTEXT KNOWN(event, events) KNOWN(stream, streams) return SUCCESS; }
+API cuEventRecord(Handle event, Handle stream) {
+    IN_CONTEXT KNOWN(event, events)
+    return streams.count(stream) || default_streams.count(stream) ? SUCCESS : INVALID_HANDLE;
+}
 API cuEventSynchronize(Handle event) { IN_CONTEXT KNOWN(event, events) return SUCCESS; }
 API cuEventElapsedTime_v2(float* milliseconds, Handle first, Handle last) {
     IN_CONTEXT KNOWN(first, events) KNOWN(last, events) *milliseconds = 1.5f; return SUCCESS;

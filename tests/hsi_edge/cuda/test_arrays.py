@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hsi_edge.cuda.arrays import device_array, taken_output, taken_to_host
+from hsi_edge.cuda.driver import DEFAULT_STREAM
 from hsi_edge.errors import InputError
 
 TOLD = {"shape": (4, 6, 3), "typestr": "<f4", "data": (0x7000, False), "version": 3}
@@ -22,11 +23,14 @@ def test_an_array_without_strides_is_dense():
     assert device_array("hr_msi", array(strides=(4, 16, 96))).strides == (4, 16, 96)
 
 
-def test_the_producers_stream_is_known_and_none_means_that_it_is_done():
+@pytest.mark.parametrize("told", [{}, {"stream": None}, {"version": 2}], ids=["Numba", "PyCUDA", "torch"])
+def test_where_no_stream_is_told_the_default_one_may_still_be_at_work_on_the_array(told):
+    assert device_array("hr_msi", array(**told)).stream == DEFAULT_STREAM
+
+
+def test_the_producers_stream_is_known():
     assert device_array("hr_msi", array(stream=0x55)).stream == 0x55
     assert device_array("hr_msi", array(stream=2)).stream == 2
-    assert device_array("hr_msi", array(stream=None)).stream is None
-    assert device_array("hr_msi", array()).stream is None
 
 
 @pytest.mark.parametrize(

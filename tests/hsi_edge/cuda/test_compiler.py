@@ -58,6 +58,15 @@ def test_where_nothing_can_be_written_they_are_compiled_all_the_same(tmp_path, m
     assert "compiled at each start" in caplog.text
 
 
+def test_without_nvrtc_the_package_that_suits_cuda_bindings_is_named(monkeypatch):
+    def missing():
+        raise RuntimeError("Failure finding libnvrtc.so")
+
+    monkeypatch.setattr("cuda.bindings.nvrtc.nvrtcVersion", missing)
+    with pytest.raises(EngineLoadError, match=r"not here .*install nvidia-cuda-nvrtc .*12: nvidia-cuda-nvrtc-cu12"):
+        compiled_kernels(SOURCE, (8, 6))
+
+
 def test_a_source_that_does_not_compile_is_refused_with_the_compilers_words():
     with pytest.raises(
         EngineLoadError, match=r'cannot compile the kernels for sm_86: .* identifier "nothing" is undefined'

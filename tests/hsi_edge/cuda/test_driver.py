@@ -6,9 +6,11 @@ one. It lives in processes of its own, so that no other test takes it for a GPU.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,10 @@ def run(driver, code, **environment):
     )
 
 
+def last_lines(driver, code, **environment):
+    return [line for line in run(driver, code, **environment).stdout.split() if line.isdigit()]
+
+
 def last_line(driver, code, **environment):
     done = run(driver, code, **environment)
     return (done.stdout + done.stderr).strip().splitlines()[-1]
@@ -69,7 +75,9 @@ def test_the_tests_for_a_gpu_pass_on_the_stand_in(driver, integrated):
 
 
 def test_without_a_driver_the_error_says_so_and_the_way_out(monkeypatch):
-    if Path("/proc/driver/nvidia").exists():
+    # A Jetson's is not told below /proc/driver.
+    with suppress(OSError):
+        ctypes.CDLL("libcuda.so.1")
         pytest.skip("there is a driver here")
     with pytest.raises(EngineLoadError, match=r"no NVIDIA driver here .*; install it, or open .* backend='openvino'"):
         hsi_edge.cuda.driver.Cuda()
@@ -116,7 +124,8 @@ print(Cuda().name)
 """
     lines = run(driver, code, HOST_FAIL="cuMemcpyAsync 700 1").stdout.splitlines()
     lost = "the GPU was lost (cuMemcpyAsync: CUDA_ERROR_ILLEGAL_ADDRESS); close this engine and open it again"
-    assert sorted(lines) == sorted([lost, f"again: {lost}", "reset", "host"])
+    # After a reset alone the context would be counted as in use for as long as the process lives.
+    assert sorted(lines) == sorted([lost, f"again: {lost}", "reset", "released", "host"])
 
 
 def test_what_was_allocated_is_given_back_and_the_primary_context_too(driver):
@@ -147,6 +156,41 @@ with cuda.active():
 cuda.close()
 """
     assert run(driver, code, HOST_FAIL=f"{fails} 1").stdout.startswith("refused")
+
+
+@pytest.mark.parametrize("ends", ["cuStreamEndCapture 901 1", "cuStreamEndCapture 0 1"], ids=["invalid", "valid"])
+def test_a_refused_capture_tells_what_failed_first_and_keeps_no_graph(driver, ends):
+    code = """
+import ctypes
+cuda = Cuda()
+held = ctypes.CDLL("libcuda.so.1").host_held()
+def enqueue():
+    raise EngineLoadError("the engine failed to run; it says: not stream capturable")
+with cuda.active():
+    try:
+        cuda.capture(cuda.stream, enqueue)
+    except CaptureRefusedError as err:
+        print(err)
+print(ctypes.CDLL("libcuda.so.1").host_held() - held)
+"""
+    told = run(driver, code, HOST_FAIL=ends).stdout.splitlines()
+    assert told == ["the engine failed to run; it says: not stream capturable", "0"]
+
+
+def test_an_integrated_gpus_free_memory_is_what_linux_could_give(driver, tmp_path):
+    # As a Jetson tells it after files were read: the driver's 1 GB (of the stand-in) is what lies idle.
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal:  7990000 kB\nMemFree:   1048576 kB\nMemAvailable:    6291456 kB\nBuffers:  9 kB\n")
+    code = f"""
+import hsi_edge.machine
+cuda = Cuda()
+for file in ({str(told)!r}, "/there/is/none"):
+    hsi_edge.machine._MEMORY = Path(file)
+    with cuda.active():
+        print(cuda.free_bytes() >> 20)
+"""
+    assert last_lines(driver, code, HOST_INTEGRATED="1") == ["6144", "1024"]
+    assert last_lines(driver, code) == ["1024", "1024"]
 
 
 def test_memory_that_is_not_there_is_an_error_that_leaves_nothing_behind(driver):

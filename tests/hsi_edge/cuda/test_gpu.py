@@ -71,9 +71,9 @@ def test_a_displacement_is_undone(cuda, rng):
 
 
 class OnGpu:
-    """An array that lies on the GPU."""
+    """An array that lies on the GPU, as CuPy tells of its own, or, with no stream, PyCUDA and torch."""
 
-    def __init__(self, cuda, array) -> None:
+    def __init__(self, cuda, array, *, told=True) -> None:
         self._cuda = cuda
         self.nbytes = array.nbytes
         self.address = cuda.allocate(array.nbytes)
@@ -86,8 +86,10 @@ class OnGpu:
             "typestr": array.dtype.str,
             "data": (self.address, False),
             "version": 3,
-            "stream": cuda.stream,
+            "stream": cuda.stream if told else None,
         }
+        if not told:
+            cuda.synchronize(self._done)
 
     def get(self, dtype):
         self._cuda.copy(self._pinned.address, self.address, self.nbytes, self._cuda.stream)
@@ -96,12 +98,13 @@ class OnGpu:
         return self._pinned.host.view(dtype).reshape(self.__cuda_array_interface__["shape"]).copy()
 
 
-def test_arrays_on_the_gpu_are_read_and_written_in_place(cuda, rng):
+@pytest.mark.parametrize("told", [True, False], ids=["told streams", "no streams"])
+def test_arrays_on_the_gpu_are_read_and_written_in_place(cuda, rng, told):
     manifest = KINDS["components"]
     lr_hsi, hr_msi = pair_of(rng, manifest)
     with cuda.active():
-        given = OnGpu(cuda, (hr_msi * 255).astype(np.uint8))
-        out = OnGpu(cuda, np.zeros((*hr_msi.shape[:2], lr_hsi.shape[2]), np.float32))
+        given = OnGpu(cuda, (hr_msi * 255).astype(np.uint8), told=told)
+        out = OnGpu(cuda, np.zeros((*hr_msi.shape[:2], lr_hsi.shape[2]), np.float32), told=told)
     host, msi = taken_to_host("hr_msi", given, cuda)
     np.testing.assert_array_equal(host, (hr_msi * 255).astype(np.uint8))
     frame, tiles = prepared(manifest, (lr_hsi, host))

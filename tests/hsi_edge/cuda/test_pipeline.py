@@ -9,6 +9,7 @@ import pytest
 
 from hsi_edge.bundle import Bundle
 from hsi_edge.cuda.arrays import taken_output, taken_to_host
+from hsi_edge.cuda.driver import DEFAULT_STREAM
 from hsi_edge.errors import DeviceLostError, EngineLoadError, TilingError
 from tests.hsi_edge.cuda.host_cuda import HostCuda, HostEngine, OnDevice, nothing
 from tests.hsi_edge.cuda.pairs import KINDS, changed, displaced_pair, pair_of
@@ -271,14 +272,17 @@ def test_after_the_device_is_lost_the_next_call_says_so_and_closing_works(rig, r
     one.pipeline.close()
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["told streams", "the default stream"])
 @pytest.mark.parametrize("kind", ["regression base", "components"])
-def test_arrays_on_the_gpu_are_read_and_written_in_place(rig, rng, kind):
+def test_arrays_on_the_gpu_are_read_and_written_in_place(rig, rng, kind, told):
     one = rig(KINDS[kind])
     lr_hsi, hr_msi = pair_of(rng, one.manifest)
     # Bands first in memory and upside down, as a camera's driver may leave them.
     given = np.ascontiguousarray((hr_msi * 255).astype(np.uint8).transpose(2, 0, 1)[:, ::-1]).transpose(1, 2, 0)[::-1]
-    stream, readers, caught_up = one.cuda.new_stream(), one.cuda.new_stream(), one.cuda.new_event()
-    msi = OnDevice(one.cuda, given, stream=stream)
+    # PyCUDA and torch work in the default stream, and tell none.
+    stream, readers = (one.cuda.new_stream() if told else DEFAULT_STREAM for _ in range(2))
+    caught_up = one.cuda.new_event()
+    msi = OnDevice(one.cuda, given, stream=stream if told else None)
     later = msi.array.copy()
     msi.array[:] = 0
     one.cuda.put(lambda: np.copyto(msi.array, later), stream)
@@ -286,7 +290,7 @@ def test_arrays_on_the_gpu_are_read_and_written_in_place(rig, rng, kind):
     np.testing.assert_array_equal(host, given)
     one.prepare(lr_hsi, host)
     wanted = one.on_cpu()
-    out = OnDevice(one.cuda, np.zeros((2, *wanted[0].shape), np.float32)[1], stream=readers)
+    out = OnDevice(one.cuda, np.zeros((2, *wanted[0].shape), np.float32)[1], stream=readers if told else None)
     for _ in range(2):
         msi.array[:] = 0
         one.cuda.put(lambda: np.copyto(msi.array, later), stream)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsi_edge.cuda.plan import FrameShape, Layout, fitting_tile
+from hsi_edge.cuda.plan import MOST_ROWS, FrameShape, Layout, fitting_tile, plan_memory
 from hsi_edge.errors import TilingError
 from tests.hsi_edge.cuda.pairs import KINDS, pair_of
 from tests.tiny_bundles import BYTES_PER_PX
@@ -50,6 +51,20 @@ def test_the_largest_tile_is_chosen_that_the_free_memory_holds():
     assert list(dict.fromkeys(sizes)) == [(12, 12), (20, 30), (30, 30)]
     with pytest.raises(TilingError, match=r"needs \d\.\d MB on the GPU, where 0\.\d MB are free; .* smaller tile"):
         chosen(500_000)
+
+
+def test_a_frame_of_more_rows_than_a_kernel_can_be_launched_for_is_refused_before_memory_is_asked_for():
+    manifest = KINDS["regression base"]
+    longest = MOST_ROWS // manifest.ratio
+
+    def planned(rows):
+        frame = replace(FRAME, lr=(rows, 8))
+        tensors = {"hr_hsi": (1, 5, 20, 24)}
+        return plan_memory(manifest, frame, tensors, engine_bytes=0, integrated=False, strip_bytes=1 << 20)
+
+    assert planned(longest).own_bytes > 0
+    with pytest.raises(TilingError, match=rf"has {(longest + 1) * manifest.ratio} HR rows, .* at most 65535 at once"):
+        planned(longest + 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
