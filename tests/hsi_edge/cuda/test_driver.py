@@ -182,6 +182,7 @@ def test_an_integrated_gpus_free_memory_is_what_linux_could_give(driver, tmp_pat
     told = tmp_path / "meminfo"
     told.write_text("MemTotal:  7990000 kB\nMemFree:   1048576 kB\nMemAvailable:    6291456 kB\nBuffers:  9 kB\n")
     code = f"""
+from pathlib import Path
 import hsi_edge.machine
 cuda = Cuda()
 for file in ({str(told)!r}, "/there/is/none"):
