@@ -6,39 +6,43 @@ its output went away. An error is one line on stderr; `--debug` adds the traceba
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
-import sys
-import tempfile
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
+from hsi_edge.interrupt import INTERRUPTED, end_at_once_when_interrupted, ended_at_once_when_interrupted
 
-import numpy as np
+# This takes most of a second on a small device.
+with ended_at_once_when_interrupted():
+    import argparse
+    import logging
+    import os
+    import sys
+    import tempfile
+    import traceback
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import ModuleType
 
-from hsi_edge import build
-from hsi_edge._version import __version__
-from hsi_edge.acceptance import command as acceptance
-from hsi_edge.blas_threads import blas_on_one_thread
-from hsi_edge.catalogue import describe_fits
-from hsi_edge.command_line import OneLineParser, exit_code
-from hsi_edge.cube import Cube
-from hsi_edge.engine import HSIEngine
-from hsi_edge.errors import HSIEdgeError, InputError, OutputError
-from hsi_edge.info import describe
-from hsi_edge.io import read, write
-from hsi_edge.io.formats import READERS, WRITERS
-from hsi_edge.live import command as live
-from hsi_edge.live import record, replay
-from hsi_edge.manifest import Manifest
-from hsi_edge.progress import Progress
-from hsi_edge.registration import command as register
-from hsi_edge.report import write_report
-from hsi_edge.spectral import resample_cube
+    import numpy as np
 
-_INTERRUPTED, _BROKEN_PIPE = 130, 141
+    from hsi_edge import build
+    from hsi_edge._version import __version__
+    from hsi_edge.acceptance import command as acceptance
+    from hsi_edge.blas_threads import blas_on_one_thread
+    from hsi_edge.catalogue import describe_fits
+    from hsi_edge.command_line import OneLineParser, exit_code
+    from hsi_edge.cube import Cube
+    from hsi_edge.engine import HSIEngine
+    from hsi_edge.errors import HSIEdgeError, InputError, OutputError
+    from hsi_edge.info import describe
+    from hsi_edge.io import read, write
+    from hsi_edge.io.formats import READERS, WRITERS
+    from hsi_edge.live import command as live
+    from hsi_edge.live import record, replay
+    from hsi_edge.manifest import Manifest
+    from hsi_edge.progress import Progress
+    from hsi_edge.registration import command as register
+    from hsi_edge.report import write_report
+    from hsi_edge.spectral import resample_cube
+
+_BROKEN_PIPE = 141
 _ENVI_ENDINGS = {ending for ending, reader in READERS.items() if reader == READERS[".hdr"]}
 
 
@@ -46,9 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
     Args:
-        argv: The arguments after the program's name; None takes those of the process.
+        argv: The arguments after the program's name; None takes those of the process, which ends with this.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    code = _run_command(list(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        end_at_once_when_interrupted()
+    return code
+
+
+def _run_command(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="hsi-edge: warning: %(message)s")
     try:
         parsed = _parser().parse_args(arguments)
@@ -70,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(err: BaseException) -> int:
     if isinstance(err, KeyboardInterrupt):
-        return _INTERRUPTED
+        return INTERRUPTED
     return exit_code(err)
 
 

@@ -26,6 +26,7 @@ class Counts:
         self.reason = ""
         self.results = self.fused = self.flagged = self.withheld = self.late = self.failed = 0
         self.failure = ""
+        self.unmeasured_rgb_px = 0
 
     def add(self, result: LiveResult) -> None:
         """Count a result."""
@@ -38,6 +39,7 @@ class Counts:
             self.flagged += result.check.flagged
             self.withheld += result.withheld
             self.late += result.late
+            self.unmeasured_rgb_px = result.report.masked_msi_px
             for stage, ms in {**result.timings_ms, "age": result.age_ms}.items():
                 self._latencies.setdefault(stage, deque(maxlen=REMEMBERED)).append(ms)
 

@@ -13,7 +13,7 @@ from hsi_edge.engine import HSIEngine
 from hsi_edge.errors import InputError
 from hsi_edge.io import read
 from hsi_edge.registration.rig import read_rig
-from hsi_edge.registration.warp import GridWarp
+from hsi_edge.registration.warp import GridWarp, measured_values
 from hsi_edge.spectral import resample_cube
 
 
@@ -69,7 +69,8 @@ def ground_cube(ground: Ground, engine: HSIEngine) -> Cube:
         raise InputError("simulation.ground: wanted two bands or more, from first_nm up to a larger last_nm")
     axis = np.linspace(ground.first_nm, ground.last_nm, ground.bands)
     frame, photo = resample_cube(read(ground.lr), axis), read(ground.msi)
-    on_grid, valid = GridWarp(read_rig(Path(ground.rig)), engine.manifest.ratio).on_grid(np.asarray(photo.data[...]))
+    colours, mask = measured_values(photo)
+    on_grid, valid = GridWarp(read_rig(Path(ground.rig)), engine.manifest.ratio).on_grid(colours, mask=mask)
     fused: Cube = engine.run(frame, Cube(data=on_grid, mask=valid))
     values = np.asarray(fused.data)
     if not np.isfinite(values).all():

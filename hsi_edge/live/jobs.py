@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hsi_edge.cube import Cube
 from hsi_edge.errors import SensorError
@@ -15,7 +19,7 @@ from hsi_edge.live.result import Mode
 from hsi_edge.live.rgb_health import RgbHealth
 from hsi_edge.registration.refine import Refinement, combined
 from hsi_edge.registration.refiner import Refiner
-from hsi_edge.registration.warp import GridWarp
+from hsi_edge.registration.warp import GridWarp, measured_values
 from hsi_edge.sensors.frame import SensorFrame
 
 NEGLIGIBLE_LR = 0.02
@@ -23,6 +27,7 @@ NEGLIGIBLE_LR = 0.02
 LOST_FRAMES = 5
 """After so many frames that could not be registered from where the last good one lay, the rig's calibration is the
 start again: a wrong registration must not be carried on for ever."""
+UNMEASURED = "no pixel of the RGB frame was measured: all are saturated, dead or masked"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +37,7 @@ class Job:
     Attributes:
         pair: The raw frames.
         lr_hsi: `(h, w, S)`, after radiometry.
-        hr_msi: `(H, W, 3)` on the HR grid; a Cube, as parts of the grid may see nothing. None in the mode single.
+        hr_msi: `(H, W, 3)` on the HR grid; a Cube, as parts of it may hold no measurement. None in the mode single.
         mode: Which bundle runs it.
         reason: Why not the fusion.
         refinement: How the RGB frame lay, relative to the rig's calibration; None where it was not looked at.
@@ -95,7 +100,11 @@ class Jobs:
         doubts = () if pair.rgb is None else self._health.judge(pair.rgb)
         hr_msi, refinement = None, None
         if pair.rgb is not None and not doubts:
-            hr_msi, refinement = self._registered(lr_hsi, self._optics.rgb.apply(pair.rgb))
+            colours, mask = measured_values(self._optics.rgb.apply(pair.rgb))
+            if mask is None or mask.any():
+                hr_msi, refinement = self._registered(lr_hsi, colours, mask)
+            else:
+                doubts = (UNMEASURED,)
         mode, reason = self._modes.choose(pair.lack, doubts, refinement)
         if mode is None:
             raise SensorError(f"no result without the RGB camera, as the flight names no single_bundle: {reason}")
@@ -118,15 +127,17 @@ class Jobs:
             )
         return lr_hsi
 
-    def _registered(self, lr_hsi: Cube, msi: Cube) -> tuple[Cube, Refinement]:
+    def _registered(
+        self, lr_hsi: Cube, colours: NDArray[Any], mask: NDArray[np.bool_] | None
+    ) -> tuple[Cube, Refinement]:
         """The RGB on the HR grid, and how it lay: from where the frame before lay, what is left is estimated."""
-        measured = lr_hsi.physical()
-        on_grid, valid = self._optics.warp.on_grid(msi.data, self._prior)
-        left = self._optics.refiner.refine(measured, on_grid, valid)
+        spectra = lr_hsi.physical()
+        on_grid, valid = self._optics.warp.on_grid(colours, self._prior, mask)
+        left = self._optics.refiner.refine(spectra, on_grid, valid)
         total = combined(self._prior, left)
         if left.trusted:
             if left.largest_move_lr(self._optics.lr_shape) > NEGLIGIBLE_LR:
-                on_grid, valid = self._optics.warp.on_grid(msi.data, total)
+                on_grid, valid = self._optics.warp.on_grid(colours, total, mask)
             self._prior, self._lost = total, 0
         else:
             self._lost += 1

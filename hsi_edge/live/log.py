@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from datetime import datetime, timezone
 from typing import Any
 
+_SILENT = {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}  # AV_LOG_QUIET
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -29,7 +31,13 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Send this package's log to stderr, from level info on; other packages' from warning on, as before."""
+    """Send this package's log to stderr, from level info on; other packages' from warning on, as before.
+
+    OpenCV and FFmpeg, which write of every camera that fails past every log, are silenced where the environment does
+    not say how loud they are to be; OpenCV reads it when it is first imported. Why a camera failed, this package tells.
+    """
+    for name, level in _SILENT.items():
+        os.environ.setdefault(name, level)
     handler = logging.StreamHandler(sys.stderr)
     on_terminal = sys.stderr.isatty()
     plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")

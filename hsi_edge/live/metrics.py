@@ -60,6 +60,8 @@ def _pipeline(status: Status) -> Iterator[Metric]:
     yield _counter("unpaired_frames", "Frames without a partner near enough in time.", unpaired, ("sensor",))
     yield _counter("skipped_pairs", "Pairs that a newer one overtook.", status.skipped)
     yield _counter("failed_pairs", "Pairs that no result could be made of.", status.failed)
+    unmeasured = "HR pixels of the latest result that the RGB frame holds no measurement for."
+    yield _gauge("unmeasured_rgb_pixels", unmeasured, status.unmeasured_rgb_px)
     yield _gauge("waiting_pairs", "Pairs that wait for the engine.", status.waiting)
     latencies: _Samples = {
         (stage, name): milliseconds / 1e3

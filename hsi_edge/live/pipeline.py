@@ -233,6 +233,7 @@ class Live:
             skipped=parts.feed.skipped,
             failed=counts.failed,
             failure=counts.failure,
+            unmeasured_rgb_px=counts.unmeasured_rgb_px,
             waiting=parts.feed.waiting,
             latencies=counts.latencies(),
             deadline_ms=parts.deadline_ms,

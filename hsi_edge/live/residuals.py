@@ -98,6 +98,9 @@ class Msi:
         if data.dtype.kind == "f":
             finite: Flags = np.isfinite(data).all(axis=2)
             mask = finite if mask is None else finite & mask
+            if not finite.all():
+                # However small its weight, it would spoil the LR pixels whose taps touch it.
+                data = np.where(finite[:, :, None], data, data.dtype.type(0))
         return cls(data, None if mask is None or mask.all() else mask)
 
     def valid_lr(self, ratio: int, blur: Blur) -> Flags | bool:

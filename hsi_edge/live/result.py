@@ -29,7 +29,8 @@ class LiveResult:
         mode: How it was made.
         reason: Why it was not fused, in words; empty in the mode fusion.
         lr_hsi: `(h, w, S)`, the spectral frame after radiometry, as the engine was given it.
-        hr_msi: `(h * ratio, w * ratio, 3)`, the RGB frame on the HR grid; None in the mode single.
+        hr_msi: `(h * ratio, w * ratio, 3)`, the RGB frame on the HR grid, of no meaning where it was not measured and
+            `hr_hsi` has no value; None in the mode single.
         pair: The raw frames.
         refinement: How the RGB frame lay; None in the mode single.
         check: How well the result agrees with what it was made of.

@@ -83,16 +83,21 @@ class RgbHealth:
             return (f"the RGB frame has {frame.data.shape[2]} channels; the model takes {self._channels}",)
         self._alike = self._alike + 1 if self._newest is not None and _same(frame.data, self._newest.data) else 1
         self._newest = frame
-        self._doubts = tuple(self._found(frame.data))
+        self._doubts = tuple(self._found(frame.data, frame.mask))
         return self._doubts
 
-    def _found(self, data: NDArray[Any]) -> Iterator[str]:
+    def _found(self, data: NDArray[Any], mask: NDArray[np.bool_] | None) -> Iterator[str]:
         settings = self._settings
+        some = data[::EVERY_PX, ::EVERY_PX]
+        if mask is not None:
+            # What lies in pixels that were not measured says nothing of the picture.
+            some = some[mask[::EVERY_PX, ::EVERY_PX]]
+            data = np.where(mask[:, :, None], data, data.dtype.type(0))
         if data.dtype.kind == "f" and not np.isfinite(data).all():
             yield "the RGB frame holds values that are not finite"
             return
         scale = settings.full_scale or (1.0 if data.dtype.kind == "f" else float(np.iinfo(data.dtype).max))
-        if exposure := _exposure_doubt(data[::EVERY_PX, ::EVERY_PX], scale, settings):
+        if some.size and (exposure := _exposure_doubt(some, scale, settings)):
             yield exposure
             return
         frozen = self._alike >= settings.frozen_frames

@@ -96,6 +96,8 @@ class Status:
         unpaired_rgb, unpaired_spectral: Frames without a partner near enough in time.
         skipped: Pairs that a newer one overtook, as the engine was busy.
         failed: Pairs that no result could be made of, and `failure`, the latest one's reason.
+        unmeasured_rgb_px: HR pixels of the latest result that the RGB frame held no measurement for (saturated, dead,
+            masked, or beyond its border), and that have no value; 0 in the mode single.
         waiting: Pairs that wait for the engine: back-pressure.
         latencies: By stage, and `age` from arrival to result.
         deadline_ms: For `age`.
@@ -128,3 +130,4 @@ class Status:
     recording: RecordingStatus
     memory_bytes: int
     warnings: tuple[str, ...] = ()
+    unmeasured_rgb_px: int = 0

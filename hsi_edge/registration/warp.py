@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_edge.cube import Cube
 from hsi_edge.errors import InputError, require
 from hsi_edge.registration.refine import Refinement
 from hsi_edge.registration.rig import Rig
@@ -21,6 +22,32 @@ SHARP_TO_PX = 1.15
 """RGB pixels per HR pixel up to which the RGB is interpolated; finer ones are averaged over the HR pixel's area."""
 AVERAGED_PX = (1.5, 1.125)
 """Finer still, blocks of at least that many RGB pixels are averaged first; then samples lie at most that far apart."""
+MISSING = 0.001
+"""Weight of RGB pixels without a measurement that an HR pixel may be made of: no more than rounding."""
+
+Read = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def measured_values(msi: Cube) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """An RGB frame for `GridWarp.on_grid`, which would spread what is not finite.
+
+    Args:
+        msi: `(rows, cols, bands)`, not finite or masked where there is no measurement.
+
+    Returns:
+        Its values, zero in pixels that were not measured in every band, and which were, `(rows, cols)`. Where all were,
+        the values are the frame's own, and the second is None.
+    """
+    data = msi.physical() if msi.is_raw else np.asarray(msi.data[...])
+    mask = None if msi.mask is None or msi.mask.all() else msi.mask
+    if data.dtype.kind == "f" and not (finite := np.isfinite(data)).all():
+        whole: NDArray[np.bool_] = np.asarray(finite.all(axis=2))
+        mask = whole if mask is None else whole & mask
+    if mask is None:
+        return data, None
+    values = data.copy()
+    values[~mask] = 0
+    return values, mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +56,21 @@ class _Maps:
 
     x: Float
     y: Float
+    valid: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """How one frame is brought to the grid.
+
+    Attributes:
+        values: Reads an image.
+        weights: Reads the weight that the above gives to marked pixels, at least, where its weights differ in sign.
+        valid: Where the RGB reaches; None for everywhere.
+    """
+
+    values: Read
+    weights: Read
     valid: NDArray[np.bool_] | None
 
 
@@ -69,37 +111,58 @@ class GridWarp:
         return self.rig.lens is None and self.rig.bend is None and self._samples > 0
 
     def on_grid(
-        self, msi: NDArray[Any], refinement: Refinement | None = None
+        self, msi: NDArray[Any], refinement: Refinement | None = None, mask: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Resample an RGB frame to the HR grid.
 
         Args:
             msi: `(rows, cols, bands)` of the rig's `msi_shape`, uint8, uint16 or float32; never changed. A value
-                that is not finite makes those around it so.
+                that is not finite makes those around it so (see `measured_values`).
             refinement: What this frame is off the rig's calibration; None for nothing.
+            mask: `(rows, cols)`, False where the RGB frame holds no measurement; None for nowhere.
 
         Returns:
-            `(lr_rows * ratio, lr_cols * ratio, bands)` of the same type, the caller's own, and where the RGB reaches,
-            `(rows, cols)` bool; None where it reaches everywhere. Elsewhere its border is repeated.
+            `(lr_rows * ratio, lr_cols * ratio, bands)` of the same type, the caller's own, and where all that it is
+            made of was measured, `(rows, cols)` bool; None for everywhere. Beyond the RGB's border, which is repeated
+            there, nothing was.
 
         Raises:
-            InputError: The frame's size or type is another.
+            InputError: The frame's size or type is another, or its mask's size.
         """
-        self._check(msi)
+        self._check(msi, mask)
+        reading = self._reading(refinement)
         image = _block_means(self._cv2, msi, self._block)
+        return self._by_channels(image, reading.values), self._measured(mask, reading)
+
+    def _reading(self, refinement: Refinement | None) -> _Reading:
         if refinement is not None and self._is_plain:
             place, valid = self._matrix_for(refinement)
-            return self._by_channels(image, lambda part: self._means(self._warped(part, place))), valid
-        maps = self._maps if refinement is None else self._maps_for(refinement)
-        read = self._interpolated if self._samples == 0 else self._averaged
-        return self._by_channels(image, lambda part: read(part, maps)), maps.valid
 
-    def _by_channels(self, image: NDArray[Any], read: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+            def warped(image: NDArray[Any]) -> NDArray[Any]:
+                return self._means(self._warped(image, place))
+
+            return _Reading(warped, warped, valid)
+        maps = self._maps if refinement is None else self._maps_for(refinement)
+        if self._samples == 0:
+            return _Reading(
+                functools.partial(self._interpolated, maps), functools.partial(self._weights, maps), maps.valid
+            )
+        averaged = functools.partial(self._averaged, maps)
+        return _Reading(averaged, averaged, maps.valid)
+
+    def _measured(self, mask: NDArray[np.bool_] | None, reading: _Reading) -> NDArray[np.bool_] | None:
+        if mask is None or mask.all():
+            return reading.valid
+        missing = _block_means(self._cv2, (~mask).astype(np.float32)[:, :, None], self._block)
+        measured: NDArray[np.bool_] = reading.weights(missing).reshape(self.shape) <= MISSING
+        return measured if reading.valid is None else measured & reading.valid
+
+    def _by_channels(self, image: NDArray[Any], read: Read) -> NDArray[Any]:
         groups = np.split(image, _groups(image.shape[2]), axis=2)
         parts = [np.atleast_3d(read(np.ascontiguousarray(group))) for group in groups]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
-    def _check(self, msi: NDArray[Any]) -> None:
+    def _check(self, msi: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
         if msi.ndim != 3 or msi.shape[:2] != self.rig.msi_shape or msi.shape[2] == 0:
             rows, cols = self.rig.msi_shape
             raise InputError(
@@ -108,8 +171,10 @@ class GridWarp:
             )
         if msi.dtype not in (np.uint8, np.uint16, np.float32):
             raise InputError(f"the RGB frame is of {msi.dtype}; wanted uint8, uint16 or float32")
+        if mask is not None and mask.shape != msi.shape[:2]:
+            raise InputError(f"the RGB frame's mask has shape {mask.shape}; the frame has {msi.shape[:2]}")
 
-    def _averaged(self, image: NDArray[Any], maps: _Maps) -> NDArray[Any]:
+    def _averaged(self, maps: _Maps, image: NDArray[Any]) -> NDArray[Any]:
         cv2 = self._cv2
         return self._means(cv2.remap(image, maps.x, maps.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
@@ -155,26 +220,39 @@ class GridWarp:
                 valid &= np.add.outer(across, along) >= 0
         return valid
 
-    def _interpolated(self, image: NDArray[Any], maps: _Maps) -> NDArray[Any]:
+    def _interpolated(self, maps: _Maps, image: NDArray[Any]) -> NDArray[Any]:
         """Cubic convolution as linear interpolation less its error, `t (1 - t) / 2` of the second difference.
 
         OpenCV's own cubic kernel does not keep a straight slope straight, and reads at multiples of 1/32 pixel.
         """
-        cv2 = self._cv2
         exact = image.astype(np.float32)
-
-        def linear(values: Float) -> Float:
-            read = cv2.remap(values, maps.x, maps.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            return np.asarray(read).reshape(*maps.x.shape, -1)
-
-        result = linear(exact)
-        for at, second in ((maps.x, (2, 0)), (maps.y, (0, 2))):
-            bent = cv2.Sobel(exact, cv2.CV_32F, *second, ksize=1, borderType=cv2.BORDER_REPLICATE)
-            part = at - np.floor(at)
-            result -= (part * (1 - part) / 2)[:, :, None] * linear(bent)
+        result = self._linear(exact, maps)
+        for part, bent in self._bent(exact, maps):
+            result -= part * self._linear(bent, maps)
         if image.dtype == np.float32:
             return result
         return np.clip(np.rint(result), 0, np.iinfo(image.dtype).max).astype(image.dtype)
+
+    def _weights(self, maps: _Maps, marked: Float) -> Float:
+        """The same with the size of each weight of the second difference, (1, 2, 1) for (1, -2, 1)."""
+        result = self._linear(marked, maps)
+        for part, bent in self._bent(marked, maps):
+            result += part * self._linear(bent + 4 * marked[:, :, 0], maps)
+        return result
+
+    def _linear(self, values: Float, maps: _Maps) -> Float:
+        cv2 = self._cv2
+        read = cv2.remap(values, maps.x, maps.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(read).reshape(*maps.x.shape, -1)
+
+    def _bent(self, values: Float, maps: _Maps) -> Iterator[tuple[Float, Float]]:
+        """Along either axis `t (1 - t) / 2`, `(rows, cols, 1)`, and the second difference of the values."""
+        cv2 = self._cv2
+        for at, second in ((maps.x, (2, 0)), (maps.y, (0, 2))):
+            part: Float = at - np.floor(at)
+            bent = cv2.Sobel(values, cv2.CV_32F, *second, ksize=1, borderType=cv2.BORDER_REPLICATE)
+            share: Float = part * (1 - part) / np.float32(2)
+            yield share[:, :, None], np.asarray(bent)
 
     def _maps_for(self, refinement: Refinement) -> _Maps:
         x, y = self._msi_points(refinement)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hsi_edge.live.counts import REMEMBERED, Counts
-from tests.hsi_edge.live.live_results import made_result
+from tests.hsi_edge.live.live_results import made_report, made_result
 
 
 def test_results_are_counted_by_what_became_of_them() -> None:
@@ -15,6 +17,13 @@ def test_results_are_counted_by_what_became_of_them() -> None:
         2, 1, 2, 1, 1, 1,
     )  # fmt: skip
     assert (counts.mode, counts.reason, counts.failure) == ("single", "the RGB camera is lost", "no frame")
+
+
+def test_pixels_that_the_rgb_frame_did_not_measure_are_those_of_the_latest_result() -> None:
+    counts = Counts()
+    for masked in (7, 3):
+        counts.add(made_result(0, report=replace(made_report(), masked_msi_px=masked)))
+        assert counts.unmeasured_rgb_px == masked
 
 
 def test_latencies_are_those_of_the_last_results_by_stage() -> None:

@@ -55,3 +55,7 @@ def test_what_is_not_known_yet_is_left_out(status):
     assert ("hsi_edge_sensor_newest_age_seconds", "rgb") not in found
     assert not [name for name, *_ in found if name == "hsi_edge_latency_seconds"]
     assert not any(math.isnan(value) for value in found.values())
+
+
+def test_pixels_that_the_rgb_frame_did_not_measure_are_told(status):
+    assert samples(replace(status, unmeasured_rgb_px=12))["hsi_edge_unmeasured_rgb_pixels",] == 12

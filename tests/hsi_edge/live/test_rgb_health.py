@@ -1,6 +1,7 @@
 """A simulated camera moves over a real photograph: the Salton Sea's, which comes with the project."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,24 @@ def test_values_that_are_not_finite_are_a_doubt(camera: Camera) -> None:
     picture = next(numbers(camera.picture()))[0].copy()
     picture[3, 4] = np.nan
     assert "not finite" in only(RgbHealth(RgbHealthSettings(), SHAPE).judge(camera.frame(picture)))
+
+
+@pytest.mark.parametrize("garbage", [0, 255])
+def test_what_lies_in_pixels_that_were_not_measured_is_not_judged(camera: Camera, garbage: int) -> None:
+    health = RgbHealth(RgbHealthSettings(), SHAPE)
+    mask = np.ones(SHAPE, np.bool_)
+    mask[:, : SHAPE[1] * 6 // 10] = False
+    for number in range(8):
+        picture = camera.picture(gain=1 if number < 7 else 0)
+        picture[~mask] = garbage
+        doubts = health.judge(replace(camera.frame(picture), mask=mask))
+        assert doubts == () if number < 7 else "black" in only(doubts)
+
+
+def test_a_frame_without_any_measurement_is_judged_without_failing(camera: Camera) -> None:
+    picture = np.full((*SHAPE, 3), np.nan, np.float32)
+    frame = replace(camera.frame(picture), mask=np.zeros(SHAPE, np.bool_))
+    assert RgbHealth(RgbHealthSettings(), SHAPE).judge(frame) == ()
 
 
 def test_the_tiniest_frames_are_judged_without_blur(rng: np.random.Generator) -> None:

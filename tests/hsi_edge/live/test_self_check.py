@@ -207,3 +207,16 @@ def test_what_a_model_makes_of_a_good_pair_passes_and_of_another_place_does_not(
         confused = replace(good, hr_msi=elsewhere, result=engine.run(good.lr_hsi, elsewhere)).check()
     assert not fused.flagged, fused.reasons
     assert confused.flagged
+
+
+def test_rgb_pixels_that_are_not_finite_are_left_out_as_masked_ones_are(good: Case) -> None:
+    mask = np.ones((SIDE, SIDE), np.bool_)
+    mask[40:60, 50:70] = False
+    colours = good.hr_msi.astype(np.float32)
+    colours[~mask] = np.nan
+    result = good.result.copy()
+    result[~mask] = np.nan
+    checker, lr_hsi = SelfChecker(RATIO, RATIO, SelfCheckSettings()), Cube(data=good.lr_hsi, wavelengths_nm=WAVELENGTHS)
+    check = checker.check(Cube(data=result), lr_hsi, Cube(data=colours), lr_noise=NOISE)
+    assert check.rgb == pytest.approx(good.check().rgb, abs=0.02)
+    assert not check.flagged

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hsi_edge.cube import Cube
 from hsi_edge.errors import InputError
 from hsi_edge.registration.lens import Lens
 from hsi_edge.registration.refine import Refinement
 from hsi_edge.registration.rig import Rig
-from hsi_edge.registration.warp import GridWarp
+from hsi_edge.registration.warp import MISSING, GridWarp, measured_values
 
 LR_SHAPE, RATIO = (12, 16), 8
 INNER = (slice(8, -8), slice(8, -8))
@@ -147,3 +148,87 @@ def test_a_frame_of_another_size_or_type_is_refused():
         warp.on_grid(np.zeros((*rig(1.0).msi_shape, 3)))
     with pytest.raises(InputError, match="ratio is 0"):
         GridWarp(rig(1.0), 0)
+
+
+def marked(shape, *pixels):
+    """An image of ones at some pixels, and the mask that says that they were not measured."""
+    image = np.zeros((*shape, 1), np.float32)
+    for row, col in pixels:
+        image[row, col] = 1
+    return image, image[:, :, 0] == 0
+
+
+@pytest.mark.parametrize("kind", ["similarity", "lens", "bend", "homography"])
+@pytest.mark.parametrize("refinement", [None, SMALL])
+@pytest.mark.parametrize("finer", [0.6, 1.0, 1.4, 2.5, 4.3])
+def test_what_is_made_of_a_masked_pixel_is_masked_and_nothing_farther_off(kind, refinement, finer):
+    scene = kinds(finer)[kind]
+    rows, cols = scene.msi_shape
+    pixel = rows // 2, cols // 2
+    image, mask = marked(scene.msi_shape, pixel)
+    weights, measured = GridWarp(scene, RATIO).on_grid(image, refinement, mask)
+    assert not measured[np.abs(weights[:, :, 0]) > 1.1 * MISSING].any()
+    # Two RGB pixels are as far as cubic convolution reaches, and half an HR pixel as far as a mean does.
+    points = scene.msi_points(refined(hr_points(), refinement or Refinement()))
+    off = np.abs(points - (pixel[1] + 0.5, pixel[0] + 0.5)).max(axis=2)
+    assert off[~measured].max() < 2.01 + finer
+    assert 0 < (~measured).sum() <= (4 / finer + 2) ** 2
+
+
+@given(
+    finer=st.floats(0.4, 6),
+    turn_deg=st.floats(-20, 20),
+    dx=st.floats(-0.4, 0.4),
+    pixels=st.lists(st.tuples(st.integers(10, 30), st.integers(10, 40)), min_size=1, max_size=12),
+)
+def test_values_beside_masked_pixels_do_not_depend_on_them(finer, turn_deg, dx, pixels):
+    scene = rig(finer, turn_deg)
+    warp, refinement = GridWarp(scene, RATIO), Refinement(dx_lr=dx)
+    image, mask = marked(scene.msi_shape, *pixels)
+    weights, measured = warp.on_grid(image, refinement, mask)
+    # Of cubic convolution, weights of either sign may cancel out; none is left where the mask says so.
+    assert np.abs(weights[measured]).max(initial=0) <= 1.1 * MISSING
+
+
+def test_on_a_grid_of_its_own_the_mask_stays_as_it_is_and_meets_that_of_the_reach(rng):
+    mask = rng.random((96, 128)) > 0.1
+    msi = rng.integers(0, 256, (96, 128, 3), np.uint8)
+    on_it = Rig(lr_shape=LR_SHAPE, msi_shape=(96, 128), msi_from_lr=np.diag([8.0, 8.0, 1.0]))
+    for refinement in (None, Refinement()):
+        np.testing.assert_array_equal(GridWarp(on_it, RATIO).on_grid(msi, refinement, mask)[1], mask)
+    beside = Rig(lr_shape=LR_SHAPE, msi_shape=(96, 128), msi_from_lr=np.array([[8.0, 0, -16], [0, 8, 0], [0, 0, 1]]))
+    measured = GridWarp(beside, RATIO).on_grid(msi, mask=mask)[1]
+    np.testing.assert_array_equal(measured[:, 16:], mask[:, :-16])
+    assert not measured[:, :16].any()
+
+
+def test_a_mask_without_a_hole_is_none_and_one_of_another_size_is_refused():
+    warp = GridWarp(rig(1.4), RATIO)
+    msi = np.zeros((*rig(1.4).msi_shape, 3), np.uint8)
+    assert warp.on_grid(msi, mask=np.ones(msi.shape[:2], bool))[1] is None
+    with pytest.raises(InputError, match=r"mask has shape \(5, 5\)"):
+        warp.on_grid(msi, mask=np.ones((5, 5), bool))
+
+
+def test_a_frame_that_was_measured_everywhere_is_handed_on_without_a_copy():
+    for dtype in (np.uint8, np.float32):
+        data = np.ones((4, 5, 3), dtype)
+        for mask in (None, np.ones((4, 5), bool)):
+            values, measured = measured_values(Cube(data=data, mask=mask))
+            assert np.shares_memory(values, data)
+            assert measured is None
+
+
+def test_masked_and_non_finite_pixels_become_zero_in_all_bands_and_the_frame_stays():
+    data = np.ones((4, 5, 3), np.float32)
+    data[0, 0, 1], data[1, 1] = np.nan, np.inf
+    mask = np.ones((4, 5), bool)
+    mask[2, 2] = False
+    before = data.copy()
+    values, measured = measured_values(Cube(data=data, mask=mask))
+    wanted = np.ones((4, 5), bool)
+    wanted[[0, 1, 2], [0, 1, 2]] = False
+    np.testing.assert_array_equal(measured, wanted)
+    np.testing.assert_array_equal(values, np.repeat(wanted[:, :, None], 3, axis=2))
+    np.testing.assert_array_equal(data, before)
+    assert measured_values(Cube(data=data[3:], nodata=1.0))[1].sum() == 0

@@ -72,6 +72,7 @@ function showCounts(status) {
     Flagged: status.flagged,
     Withheld: status.withheld,
     Late: status.late,
+    "RGB holes": `${status.unmeasured_rgb_px} px`,
     Dropped: status.skipped + passed,
     Failed: status.failed,
     Unpaired: status.unpaired_rgb + status.unpaired_spectral,
