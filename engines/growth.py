@@ -28,6 +28,7 @@ class FrameCost:
         side: Rows and columns, in HR pixels.
         first_s: The first run's time, with the compiling for this size.
         seconds: Times of the later runs.
+        prepare_s: Of the last run's time, what the preparation on the CPU took.
         array_bytes: Inputs and output.
         growth_bytes: The most memory beyond them and the imports, from the opening of the bundle on.
         planned_bytes, planned_gpu_bytes: What the engine's report says that a run needs beyond the arrays.
@@ -37,6 +38,7 @@ class FrameCost:
     side: int
     first_s: float
     seconds: tuple[float, ...]
+    prepare_s: float
     array_bytes: int
     growth_bytes: int
     planned_bytes: int
@@ -119,6 +121,7 @@ def _cost(side: int, result: dict[str, Any]) -> FrameCost:
         side=side,
         first_s=result["first_s"],
         seconds=tuple(result["seconds"]),
+        prepare_s=result["prepare_s"],
         array_bytes=result["array_bytes"],
         growth_bytes=result["growth_bytes"],
         planned_bytes=result["planned_bytes"],

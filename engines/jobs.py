@@ -128,7 +128,8 @@ def run_frame(bundle: str, side: int, repeats: int, backend: str | None = None, 
         report, memory = engine.report, _memory(before)
     arrays = sum(array.nbytes for array in (*pair, out))
     ran = {name: getattr(report, name) for name in REPORTED}
-    return {"first_s": first_s, "seconds": seconds, "array_bytes": arrays, **memory, **ran}
+    prepare_s = report.timings_ms["prepare"] / 1e3
+    return {"first_s": first_s, "seconds": seconds, "prepare_s": prepare_s, "array_bytes": arrays, **memory, **ran}
 
 
 def _import_backend(manifest: Manifest, backend: str) -> None:

@@ -82,42 +82,24 @@ class DevicePipeline:
         """What the caller should know of how frames were run, in words."""
         return tuple({slot.loop.refused: None for slot in self._slots if slot.loop.refused is not None})
 
-    def run(
-        self,
-        frame: Frame,
-        tiles: tuple[Tile, ...],
-        statistics: Float | None,
-        result: NDArray[Any] | DeviceArray,
-        *,
-        msi: DeviceArray | None = None,
-        progress: Progress | None = None,
-    ) -> float | None:
-        """Run every tile and write the result: `start` and `finish` in one.
-
-        Args:
-            frame: The prepared frame.
-            tiles: All of the engine's size.
-            statistics: `(1, size)`, for an engine that takes them.
-            result: `(rows, cols, bands)`, any strides; written to.
-            msi: The HR-MSI, where it lies on the GPU already.
-            progress: Called with the number of tiles done and of all tiles.
-
-        Returns:
-            How far the output had to be corrected to agree with the LR-HSI, if the model asks for that.
-
-        Raises:
-            TilingError: The GPU has too little memory, or the tiles are not the engine's.
-            DeviceLostError: The GPU was lost.
-            EngineLoadError: The driver or the engine failed.
-        """
-        return self.finish(self.start(frame, tiles, statistics, msi=msi), result, progress=progress)
-
     def start(
         self, frame: Frame, tiles: tuple[Tile, ...], statistics: Float | None, *, msi: DeviceArray | None = None
     ) -> Slot:
         """Start a frame, and return while the GPU is at it; another may be under way, if it `has_room` for both.
 
-        Args and errors as of `run`. What it returns is for `finish` or `abandon`.
+        Args:
+            frame: The prepared frame.
+            tiles: All of the engine's size.
+            statistics: `(1, size)`, for an engine that takes them.
+            msi: The HR-MSI, where it lies on the GPU already.
+
+        Returns:
+            What `finish` or `abandon` takes.
+
+        Raises:
+            TilingError: The GPU has too little memory, or the tiles are not the engine's.
+            DeviceLostError: The GPU was lost.
+            EngineLoadError: The driver or the engine failed.
         """
         with self._cuda.active():
             slot = self._slot(frame_shape(frame, len(tiles), msi), tiles)
@@ -136,7 +118,17 @@ class DevicePipeline:
     ) -> float | None:
         """Write the result of the frame that was started in `slot`; frames are finished in their order.
 
-        Args, result and errors as of `run`.
+        Args:
+            slot: As `start` returned it.
+            result: `(rows, cols, bands)`, any strides; written to.
+            progress: Called with the number of tiles done and of all tiles.
+
+        Returns:
+            How far the output had to be corrected to agree with the LR-HSI, if the model asks for that.
+
+        Raises:
+            DeviceLostError: The GPU was lost.
+            EngineLoadError: The driver or the engine failed.
         """
         passes = slot.passes
         assert passes is not None

@@ -52,6 +52,7 @@ def test_the_table_tells_time_per_pixel_and_memory_beside_what_was_planned():
         side=1000,
         first_s=1.0,
         seconds=(0.3, 0.2, 0.7),
+        prepare_s=0.05,
         array_bytes=10_000_000,
         growth_bytes=30_000_000,
         planned_bytes=20_000_000,
@@ -62,4 +63,17 @@ def test_the_table_tells_time_per_pixel_and_memory_beside_what_was_planned():
     text = growth_markdown([Growth("some", ("openvino", "fp32", "CPU"), (cost,), ())], {"cpu": "one"})
     row = next(line for line in text.splitlines() if "1000 x 1000" in line)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells == ["1000 x 1000", "4 of 500 x 600", "1.000", "0.300", "0.700", "3", "300", "10", "30", "20", "0"]
+    assert cells == [
+        "1000 x 1000",
+        "4 of 500 x 600",
+        "1.000",
+        "0.300",
+        "0.700",
+        "3",
+        "0.050",
+        "300",
+        "10",
+        "30",
+        "20",
+        "0",
+    ]

@@ -56,10 +56,11 @@ class Rig:
         result = self._empty()
         return result, run_tiles(self.frame, self.tiles, self.network, self.statistics, result, None)
 
-    def on_gpu(self, result=None, **how):
+    def on_gpu(self, result=None, *, msi=None, progress=None):
         """The same by the pipeline, written to `result` where it is given."""
-        result = self._empty() if result is None else result
-        return result, self.pipeline_for_frame().run(self.frame, self.tiles, self.statistics, result, **how)
+        result, pipeline = self._empty() if result is None else result, self.pipeline_for_frame()
+        slot = pipeline.start(self.frame, self.tiles, self.statistics, msi=msi)
+        return result, pipeline.finish(slot, result, progress=progress)
 
     def pipeline_for_frame(self) -> DevicePipeline:
         """The pipeline, opened for the first frame's tiles."""

@@ -44,7 +44,7 @@ def on_cpu(frame, tiles):
 def on_gpu(pipeline, frame, tiles):
     rows, cols = (side * frame.ratio for side in frame.lr_shape)
     result = np.full((rows, cols, len(frame.dead_bands)), 7, np.float32)
-    return result, pipeline.run(frame, tiles, None, result)
+    return result, pipeline.finish(pipeline.start(frame, tiles, None), result)
 
 
 @pytest.mark.parametrize("how", ["float32", "uint8", "uint16", "int16", "invalid pixels", "a mask"])
@@ -111,7 +111,8 @@ def test_arrays_on_the_gpu_are_read_and_written_in_place(cuda, rng, told):
     pipeline = DevicePipeline(CopyEngine(cuda, manifest, TILE, lr_hsi.shape[2]), cuda, manifest)
     for _ in range(2):
         wanted = on_cpu(frame, tiles)
-        correction = pipeline.run(frame, tiles, None, taken_output(out, wanted[0].shape, cuda), msi=msi)
+        slot = pipeline.start(frame, tiles, None, msi=msi)
+        correction = pipeline.finish(slot, taken_output(out, wanted[0].shape, cuda))
         with cuda.active():
             assert_same((out.get(np.float32), correction), wanted)
 
