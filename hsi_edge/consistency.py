@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 
 from hsi_edge.guide import strips
 from hsi_edge.resampling import Blur, Float, decimate_cols, decimate_rows, upsample_window, upsampling_matrix
-from hsi_edge.tiling.geometry import Tile
+from hsi_edge.tiling.geometry import Region, Tile
 
 TOLERANCE = 3.0
 """Standard deviations by which a pixel's mean squared difference may pass that of white noise."""
 NEGLIGIBLE = 1e-6
 """Corrections below this part of the frame's peak are left out."""
+
+BLOCK_LR = 32
+"""LR columns that are interpolated at a time: the matrix for a whole row is nearly empty, and grows with its square."""
 
 
 class Consistency:
@@ -83,12 +86,15 @@ class Consistency:
         return off
 
     def _add(self, correction: Float, result: NDArray[Any], scale: float) -> None:
-        width = self._measured.shape[1] * self._ratio
-        for top, bottom in strips(len(self._measured), 4 * len(correction) * width * self._ratio):
-            rows = (top * self._ratio, bottom * self._ratio)
-            strip = upsample_window(correction, rows, (0, width), self._ratio, "bicubic")
-            if np.abs(strip).max() > NEGLIGIBLE:
-                result[slice(*rows)] += np.moveaxis(strip, 0, 2) * np.float32(scale)
+        bands, rows, cols = correction.shape
+        ratio = self._ratio
+        for left in range(0, cols, BLOCK_LR):
+            right = min(cols, left + BLOCK_LR)
+            for top, bottom in strips(rows, 4 * bands * (right - left) * ratio**2):
+                block = Region(top, bottom, left, right).scaled(ratio)
+                part = upsample_window(correction, block.rows, block.cols, ratio, "bicubic")
+                if np.abs(part).max() > NEGLIGIBLE:
+                    result[block.slices] += np.moveaxis(part, 0, 2) * np.float32(scale)
 
     def _correction(self, missing: Float) -> Float | None:
         """`(bands, h, w)`, which interpolated and degraded again is what is missing; None where nothing is."""
