@@ -63,8 +63,9 @@ MIN_LR = 2
 RANGE_NM, VIS_BANDS = (400.0, 700.0), 31
 WHOLE, GIVEN, GOLDEN = "fp32.onnx", "fp32-given.onnx", "golden.npz"
 GOLDEN_SIDE_LR = 8
-GOLDEN_CORNERS = ((20, 20), (20, 8), (12, 28), (8, 20), (4, 4))
-"""Of the sample frame: where the golden pair may lie. The first is taken that does not amplify rounding errors."""
+GOLDEN_CORNERS = ((4, 4), (8, 20), (20, 20))
+"""Of the sample frame: where the golden pair may lie. The first is taken that does not amplify rounding errors; at the
+first two, FieldFuse finds no displacement, whose estimate from so few pixels does."""
 ROUNDING, ROUNDING_DRAWS, MOST_AMPLIFIED = 1e-7, 8, 1e-5
 """Relative errors that are tried on a golden pair, how often, and what may become of them: devices round differently,
 and their replay must tell a wrong graph from that."""

@@ -77,13 +77,14 @@ class Consistency:
         Returns:
             The root mean square of what the output was off, before, in scaled values.
         """
-        missing = self._lr - self._bands_from(self._degraded)
+        missing = self._bands_from(self._degraded)
+        np.subtract(self._lr, missing, out=missing)
         missing[:, ~self._measured] = 0
-        off = float(np.sqrt(np.square(missing).sum(dtype=np.float64) / (len(missing) * self._measured.sum())))
-        correction = self._correction(missing)
-        if correction is not None:
-            self._add(correction, result, scale)
-        return off
+        energy = np.einsum("bij,bij->ij", missing, missing, dtype=np.float64) / len(missing)
+        if self._keep_unexplained(missing, energy):
+            self._sharpen(missing)
+            self._add(missing, result, scale)
+        return float(np.sqrt(energy.sum() / self._measured.sum()))
 
     def _add(self, correction: Float, result: NDArray[Any], scale: float) -> None:
         bands, rows, cols = correction.shape
@@ -96,20 +97,20 @@ class Consistency:
                 if np.abs(part).max() > NEGLIGIBLE:
                     result[block.slices] += np.moveaxis(part, 0, 2) * np.float32(scale)
 
-    def _correction(self, missing: Float) -> Float | None:
-        """`(bands, h, w)`, which interpolated and degraded again is what is missing; None where nothing is."""
-        bands, rows, cols = missing.shape
-        allowed = 1 + TOLERANCE * np.sqrt(2 / bands)
-        energy = np.square(missing).mean(axis=0, dtype=np.float64)
-        # Of each pixel as much as noise does not explain; what is left then is within the noise.
+    def _keep_unexplained(self, missing: Float, energy: NDArray[np.float64]) -> bool:
+        """Keep of each pixel as much as noise does not explain: what is left then is within it. False: nothing is."""
+        allowed = 1 + TOLERANCE * np.sqrt(2 / len(missing))
         share = np.maximum(0, 1 - allowed * self._noise**2 / np.maximum(energy, np.finfo(np.float64).tiny))
-        if not share.any():
-            return None
         missing *= share.astype(np.float32)
-        down = sharpening(rows, self._ratio, self._blur)
-        across = sharpening(cols, self._ratio, self._blur)
-        sharpened: Float = down @ missing @ across.T
-        return sharpened
+        return bool(share.any())
+
+    def _sharpen(self, missing: Float) -> None:
+        """Make it what, interpolated and degraded again, is what is missing."""
+        _, rows, cols = missing.shape
+        down, across = (sharpening(length, self._ratio, self._blur) for length in (rows, cols))
+        # Band by band, as one more copy of the frame would be held otherwise.
+        for band in missing:
+            band[:] = down @ band @ across.T
 
 
 @functools.lru_cache(maxsize=16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,26 +63,32 @@ def denoise_spectra(spectra: Float, keep: NDArray[np.bool_] | None = None) -> Sp
     measured = spectra if keep is None else spectra[:, keep]
     bands, count = measured.shape
     mean = measured.mean(axis=1, dtype=np.float64)
-    centred = measured - mean[:, None].astype(np.float32)
     # The eigenvectors of bands x bands: a frame may have millions of pixels.
-    powers, axes = principal_axes(_gram(centred))
+    powers, axes = principal_axes(_gram(measured, mean))
     order = np.arange(bands)[::-1][: max(1, min(bands, count - 1))]
     values, axes = np.sqrt(np.maximum(powers[order], 0)), axes[:, order]
     noise, shrunk = _shrunk(values, max(bands, count - 1))
     rank = int(np.count_nonzero(shrunk))
     axes = axes[:, :rank]
-    factors = (shrunk[:rank] / values[:rank])[:, None]
-    components = (factors * (axes.T @ (spectra - mean[:, None].astype(np.float32)))).astype(np.float32)
+    projection = (shrunk[:rank] / values[:rank])[:, None] * axes.T
+    components = np.empty((rank, spectra.shape[1]), np.float32)
+    for part in _parts(spectra):
+        components[:, part] = projection @ (spectra[:, part] - mean[:, None])
     return Spectra(mean, axes.astype(np.float32) @ components, components, noise)
 
 
-def _gram(centred: Float) -> Matrix:
-    """`centred @ centred.T` in double precision, of which only a part of the pixels is held at a time."""
-    gram = np.zeros((len(centred), len(centred)))
-    for first in range(0, centred.shape[1], PART_PX):
-        part = centred[:, first : first + PART_PX].astype(np.float64)
-        gram += part @ part.T
+def _gram(spectra: Float, mean: Matrix) -> Matrix:
+    """The products of the centred spectra, `(bands, bands)`, in double precision."""
+    gram = np.zeros((len(spectra), len(spectra)))
+    for part in _parts(spectra):
+        centred = spectra[:, part] - mean[:, None]
+        gram += centred @ centred.T
     return gram
+
+
+def _parts(spectra: Float) -> Iterator[slice]:
+    """Pixels of which copies in double precision are held at a time."""
+    return (slice(first, first + PART_PX) for first in range(0, spectra.shape[1], PART_PX))
 
 
 def _shrunk(values: Matrix, longer: int) -> tuple[float, Matrix]:

@@ -102,7 +102,8 @@ class SubspaceFrame(Frame):
         )
 
     def _scaled_bands(self, output: Float) -> Float:
-        flat = self.subspace.mixing @ output.reshape(CHANNELS, -1) + self.subspace.offset[:, None]
+        flat = self.subspace.mixing @ output.reshape(CHANNELS, -1)
+        flat += self.subspace.offset[:, None]
         bands: Float = flat.reshape(-1, *output.shape[1:])
         return bands
 
