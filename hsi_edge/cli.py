@@ -142,7 +142,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add("--resample", action="store_true", help="resample the spectral frame to the model's bands")
     add("--backend", metavar="NAME", help="what runs the network (default: the best one here)")
     add("--precision", metavar="P", help="such as fp32 or bf16 (default: the fastest that the bundle allows here)")
-    add("--memory-mb", type=_positive, metavar="N", help="memory to use beyond the input and the output")
+    add("--memory-mb", type=_positive, metavar="N", help="memory for a tile of the network (128)")
     add("--report", type=Path, metavar="FOLDER", help="where report.json and report.html go (default: OUT.report)")
     _add_debug(parser)
     parser.set_defaults(command=_run)

@@ -84,7 +84,8 @@ class HSIEngine:
         backend: A name in `hsi_edge.backends`; None for the default of this device.
         precision: `fp32`, `bf16`, `fp16` or `int8`; None for the fastest that the device has and the model's accuracy
             gates allow.
-        memory_mb: Budget for what a run needs beyond its inputs and output; it bounds the tile.
+        memory_mb: Budget for what the network needs for a tile; it bounds the tile. The compiled network itself, and
+            what a run copies of the LR-HSI, come on top (`RunReport.planned_bytes`, docs/growth.md).
         statistics: Where a network with global statistics takes them from; None for the model's default. `whole` runs
             the frame of any model in one piece.
         build: Whether to build an engine for this device's GPU, which takes minutes, where none is valid here.

@@ -37,7 +37,8 @@ class RunReport:
         masked_lr_px, masked_msi_px: Invalid pixels of the inputs; the output is NaN above and at them.
         timings_ms: By stage: `prepare`, `statistics`, `tiles`, and `total`, their sum; on a GPU also `device`, what it
             was busy or waiting from the start of the upload until the result was made.
-        planned_bytes: Memory planned beyond the inputs and the output.
+        planned_bytes: Memory planned beyond the inputs and the output, for the tile and for copies of the LR-HSI; the
+            compiled network itself comes on top.
         planned_gpu_bytes: Memory planned and allocated on the GPU, the engine's included; 0 on a CPU.
         fallback: Why this is not what the bundle or the device was made for; None where it is. Also among the warnings.
         warnings: What the caller should know, in words.
