@@ -13,7 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pycuda import driver, gpuarray
+
+try:
+    from pycuda import driver, gpuarray
+except ModuleNotFoundError:
+    sys.exit("pycuda_fusion: PyCUDA is not installed; pip install pycuda builds it against the CUDA toolkit")
 
 from hsi_edge import HSIEngine
 from hsi_edge.bundle import Bundle

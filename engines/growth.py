@@ -11,7 +11,7 @@ from typing import Any
 
 from engines.processes import Processes
 from hsi_edge.bundle import Bundle
-from hsi_edge.errors import InputError
+from hsi_edge.errors import EngineLoadError, InputError
 
 SIDES = (256, 512, 1024, 2048, 4096, 8192)
 """Of the frames, in HR pixels."""
@@ -58,13 +58,13 @@ class Growth:
 
     Attributes:
         bundle: Its name.
-        ran: Backend, precision and device; empty if nothing ran.
+        ran: Backend, precision and device.
         costs: By ascending side.
         failures: Sides and why they have no cost.
     """
 
     bundle: str
-    ran: tuple[str, ...]
+    ran: tuple[str, str, str]
     costs: tuple[FrameCost, ...]
     failures: tuple[tuple[int, str], ...]
 
@@ -83,6 +83,7 @@ def measure_growth(
 
     Raises:
         InputError: A side is no positive multiple of the ratio.
+        EngineLoadError: Nothing ran.
         ManifestError: If the bundle is damaged.
     """
     manifest = Bundle.open(bundle).manifest
@@ -98,9 +99,11 @@ def measure_growth(
             arguments = {**asked, "side": side, "repeats": repeats_of(side)}
             results[side] = processes.job(f"{manifest.name}: {side} x {side}", "run_frame", arguments)
     done = {side: result for side, result in results.items() if "error" not in result}
+    if not done:
+        raise EngineLoadError(f"{manifest.name} ran on a frame of no size: {next(iter(results.values()))['error']}")
     return Growth(
         bundle=manifest.name,
-        ran=next((_ran(result) for result in done.values()), ()),
+        ran=_ran(next(iter(done.values()))),
         costs=tuple(_cost(side, result) for side, result in done.items()),
         failures=tuple((side, result["error"]) for side, result in results.items() if side not in done),
     )

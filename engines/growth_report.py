@@ -26,7 +26,7 @@ def growth_markdown(measured: Sequence[Growth], machine: dict[str, str]) -> str:
     parts = ["# How time and memory grow with the frame", NOTES, facts(machine)]
     parts.append(f"![Left: seconds per frame. Right: memory beyond the arrays. Both by the frame's side.]({PICTURE})")
     for one in measured:
-        parts += [f"## {one.bundle}" + (f": {', '.join(one.ran)}" if one.ran else ""), _table(one)]
+        parts += [f"## {one.bundle}: {', '.join(one.ran)}", _table(one)]
         parts += [f"{side} x {side} was not measured: {why}" for side, why in one.failures]
     return "\n\n".join(parts)
 
@@ -74,13 +74,12 @@ def draw(measured: Sequence[Growth], path: Path) -> None:
     time, memory = figure.subplots(1, 2)
     for one in measured:
         sides = [cost.side for cost in one.costs]
-        label = f"{one.bundle}, {one.ran[1]}" if one.ran else one.bundle
+        label = f"{one.bundle}, {one.ran[1]}"
         time.plot(sides, [median(cost.seconds) for cost in one.costs], "o-", label=label)
         memory.plot(sides, [cost.growth_bytes / 1e6 for cost in one.costs], "o-", label=label)
-    if measured:
-        costs = max((one.costs for one in measured), key=len)
-        sides = [cost.side for cost in costs]
-        memory.plot(sides, [cost.array_bytes / 1e6 for cost in costs], "k:", label="the arrays themselves")
+    costs = max((one.costs for one in measured), key=len)
+    arrays = [cost.array_bytes / 1e6 for cost in costs]
+    memory.plot([cost.side for cost in costs], arrays, "k:", label="the arrays themselves")
     for axes, words in ((time, "seconds per frame (median)"), (memory, "memory beyond the arrays (MB)")):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")

@@ -34,6 +34,14 @@ def test_a_size_that_fails_is_told_with_its_reason_and_the_others_are_measured(b
     assert f"8 x 8 was not measured: {why}" in growth_markdown([measured], {})
 
 
+def test_where_nothing_runs_the_reason_is_an_error_and_nothing_is_written(bundle, tmp_path, capsys):
+    command = ["growth", str(bundle), "--sides", "8", "-o", str(tmp_path / "out")]
+    assert main(command) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("engines: mean ran on a frame of no size: lr_hsi")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("side", [0, -8, 66])
 def test_a_side_that_the_ratio_does_not_divide_is_refused_before_anything_runs(bundle, side):
     with pytest.raises(InputError, match=f"a side is {side} pixels; mean takes multiples of its ratio"):
