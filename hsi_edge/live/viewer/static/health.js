@@ -77,7 +77,8 @@ function showCounts(status) {
     Failed: status.failed,
     Unpaired: status.unpaired_rgb + status.unpaired_spectral,
     Memory: bytes(status.memory_bytes),
-    "Disk free": bytes(status.recording.free_bytes),
+    // Looked at while something is recorded, and not before.
+    "Disk free": status.recording.path ? bytes(status.recording.free_bytes) : "–",
   };
   fill("counts", Object.entries(counts).map(([name, value]) => {
     const group = element("div");
