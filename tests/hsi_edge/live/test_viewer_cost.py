@@ -6,16 +6,20 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
 from hsi_edge.live.viewer import Viewer, ViewerSettings
+from hsi_edge.live.viewer.pictures import Painter
+from hsi_edge.live.viewer.view import View
 from tests.hsi_edge.live.viewer_source import ViewerPipeline
 
 pytestmark = pytest.mark.slow
 
 FPS, SECONDS, TRIES = 10, 3.0, 4
-LARGEST_SHARE = 0.10
+LARGEST_RATIO = 2.5
+"""Of a picture on a page to the mere painting of it: a frame's choosing, sending and bookkeeping beside it."""
 
 CLIENT = """
 import json, sys
@@ -48,22 +52,36 @@ def busy_s(pipeline, results, seconds):
     return time.process_time() - busy
 
 
-def test_one_page_at_ten_frames_per_second_costs_at_most_a_tenth_of_a_core():
+def painting_s(results):
+    """Processor time of one picture's painting, at a page's pace, at which caches and clocks are as cold as there."""
+    painter, spent = Painter(), []
+    for number in range(2 * FPS):
+        time.sleep(1 / FPS)
+        busy = time.process_time()
+        painter.paint(results[number % len(results)], View())
+        spent.append(time.process_time() - busy)
+    return median(spent)
+
+
+def test_a_picture_on_a_page_costs_little_more_than_its_painting():
     pipeline = ViewerPipeline(64, 8)
     results = [pipeline.step() for _ in range(4)]
     assert results[0].hr_hsi.data.shape == (512, 512, 31)
-    alone = min(busy_s(pipeline, results, SECONDS) for _ in range(2))
-    shares, frames = [], []
+    ratios, shares, frames = [], [], []
     with Viewer(ViewerSettings(address="127.0.0.1:0"), pipeline) as viewer:
         for _ in range(TRIES):
+            # All three side by side: a machine may be slower than it was a moment ago.
+            alone, painting = busy_s(pipeline, results, SECONDS + 1), painting_s(results)
             command = [sys.executable, "-c", CLIENT, viewer.url, str(SECONDS)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
-                shares.append((busy_s(pipeline, results, SECONDS + 1) - alone) / SECONDS)
+                spent = busy_s(pipeline, results, SECONDS + 1) - alone
                 frames.append(int(client.stdout.read()))
-            if shares[-1] <= LARGEST_SHARE:
+            ratios.append(spent / frames[-1] / painting)
+            shares.append(spent / SECONDS)
+            if ratios[-1] <= LARGEST_RATIO:
                 break
     print(  # noqa: T201 - what it is run for
-        f"share of one core: {min(shares):.3f} (tries: {shares}), frames in {SECONDS:g} s: {frames}"
+        f"times the painting: {ratios}, share of one core: {shares}, frames in {SECONDS:g} s: {frames}"
     )
     assert min(frames) >= 0.8 * FPS * SECONDS
-    assert min(shares) <= LARGEST_SHARE
+    assert min(ratios) <= LARGEST_RATIO
