@@ -151,6 +151,14 @@ class Page:
             )
         )
 
+    def until_painted(self, canvas):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        # The words are there at once, the picture when it is decoded.
+        WebDriverWait(self.browser, WAIT_S, 0.05).until(
+            lambda _: self.colour(canvas).max() > 30, f"waited for a picture on {canvas}"
+        )
+
     def shoot(self, name):
         if folder := os.environ.get("HSI_EDGE_SCREENSHOTS"):
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -241,7 +249,7 @@ def test_the_self_check_lies_over_the_picture_with_its_legend(page):
     for overlay, words in (("residual", "residual / bound"), ("confidence", "doubtful")):
         page.choose("overlay", overlay)
         page.until_text("#legend", words)
-        assert page.colour("over").max() > 30
+        page.until_painted("over")
         page.shoot(overlay)
 
 
