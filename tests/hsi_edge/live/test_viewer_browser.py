@@ -185,6 +185,8 @@ def test_a_click_shows_the_sensors_and_the_fused_spectrum_of_that_pixel(page):
     result = page.flight.pipeline.latest()
     np.testing.assert_allclose(pin["found"]["fused"]["mean"], result.hr_hsi.data[y, x], rtol=1e-5)
     np.testing.assert_allclose(pin["found"]["sensor"]["mean"], result.lr_hsi.data[y // 8, x // 8], rtol=1e-5)
+    label = "(document.getElementById('plot').getAttribute('aria-label') || '')"
+    page.until("the plot in words", f"return {label}.includes('at 400 nm')")
     spoken = page.find("#plot").get_attribute("aria-label")
     first = float(re.search(r"fused ([\d.]+) at 400 nm", spoken)[1])
     assert first == pytest.approx(result.hr_hsi.data[y, x, 0], rel=0.01)
